@@ -1,0 +1,45 @@
+# Every target prepares its own environment: Python 3.11 or later and make are all it takes.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help install demo test check lock lock-check clean
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+install: $(READY) ## the environment in .venv, from the locked requirements
+
+$(READY): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "Facet needs Python 3.11 or later, this is %d.%d: make PYTHON=python3.11 ..." % v[:2])'
+	@echo "preparing $(VENV) ..."
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(READY) ## ingest the simulated supplier to the end and show the result
+	@$(BIN)/facet demo
+
+test: $(READY) ## the whole test suite, with its own servers
+	@$(BIN)/python -m pytest -n auto --dist worksteal
+
+check: $(READY) ## lint, format, types, import contract, lock
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+	@if grep -nE '://|file:|--(extra-)?index-url|--find-links' requirements/*.txt; then echo "an address in a lock file: make lock"; exit 1; fi
+
+UV_COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --only-binary :all: \
+	--no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock"
+
+lock: $(READY) ## compile requirements/*.txt again from pyproject.toml
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.13.8"
+	@$(UV_COMPILE) pyproject.toml -o requirements/runtime.txt
+	@$(UV_COMPILE) pyproject.toml --group dev -o requirements/dev.txt
+
+clean: ## remove the environment and caches
+	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

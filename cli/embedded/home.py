@@ -1,0 +1,154 @@
+"""The folder an embedded Facet lives in: its layout, its lock and the record of what runs there.
+
+    FACET_HOME/            0700; as root 0711, so that `nobody` can reach the servers' folder
+        lock               held (flock) by the one launcher that runs here
+        runtime.json       0600: what runs and how to reach it; absent when nothing does
+        secrets.json       0600: the servers' passwords, made once
+        servers/           the servers' data, configuration and sockets
+        servers-folder     only as root, see account.py: where the servers' folder is instead
+        logs/              NAME.log for each process
+
+Nothing here starts or ends a process.
+"""
+
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import platformdirs
+import psutil
+from pydantic import AwareDatetime, BaseModel, Field, ValidationError
+
+from shared.errors import BadSettings, NotNow
+
+# A process start time is the boot time plus ticks, and the boot time wanders with the clock.
+CREATED_TOLERANCE_S = 2.0
+
+
+def home_dir() -> Path:
+    """FACET_HOME, or /var/lib/facet as root, or the user's data folder. Absolute; may not exist."""
+    named = os.environ.get("FACET_HOME")
+    if named:
+        return Path(named).expanduser().absolute()
+    if os.geteuid() == 0:
+        return Path("/var/lib/facet")
+    return Path(platformdirs.user_data_dir("facet", appauthor=False))
+
+
+class Home:
+    """The paths below one FACET_HOME. Makes no folder until `create`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self.lock = self.path / "lock"
+        self.runtime = self.path / "runtime.json"
+        self.secrets = self.path / "secrets.json"
+        self.logs = self.path / "logs"
+
+    def create(self) -> None:
+        """Make the folder and its logs. Raises BadSettings where that is not possible."""
+        try:
+            if not self.path.is_dir():
+                self.path.mkdir(parents=True, exist_ok=True)
+                self.path.chmod(0o700)
+            self.logs.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            hint = "set FACET_HOME to a folder you may write to"
+            raise BadSettings(f"cannot use {self.path}: {error.strerror}", hint=hint) from error
+
+    def log(self, name: str) -> Path:
+        return self.logs / f"{name}.log"
+
+
+class ProcessId(BaseModel, frozen=True):
+    """A process that cannot be mistaken for a later one with the same number."""
+
+    pid: int
+    created: float  # seconds since 1970, from the system's process table
+
+    @classmethod
+    def of(cls, pid: int) -> "ProcessId":
+        """Raises psutil.NoSuchProcess where it is gone already."""
+        return cls(pid=pid, created=psutil.Process(pid).create_time())
+
+    def find(self) -> psutil.Process | None:
+        """The process while it lives; None when it is gone, a zombie, or its number is reused."""
+        try:
+            process = psutil.Process(self.pid)
+            same = abs(process.create_time() - self.created) <= CREATED_TOLERANCE_S
+            return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+        except psutil.NoSuchProcess:
+            return None
+
+
+class Runtime(BaseModel):
+    """What runs in a home. The URLs hold passwords: they stay out of `repr`, logs and `ps`."""
+
+    launch: str  # unique to one launch; in the environment of every pipeline process
+    supervisor: ProcessId
+    started_at: AwareDatetime
+    ready: bool = False
+    processes: dict[str, ProcessId] = {}
+    database_url: str | None = Field(default=None, repr=False)  # None: no embedded PostgreSQL
+    broker_url: str | None = Field(default=None, repr=False)  # None: no embedded Valkey
+    redis_url: str | None = Field(default=None, repr=False)  # the broker, as redis-py spells it
+    socket_folder: Path | None = None  # only where a temporary one is in use
+
+    def is_live(self) -> bool:
+        """Whether the launcher that wrote this still runs."""
+        return self.supervisor.find() is not None
+
+
+def read_runtime(home: Path) -> Runtime | None:
+    """What the last launcher recorded, live or not; None where nothing was or it is unreadable.
+
+    An unreadable record is an earlier version's: the servers' processes are found without it.
+    """
+    try:
+        return Runtime.model_validate_json(Home(home).runtime.read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
+
+
+def live_runtime(home: Path) -> Runtime | None:
+    """What runs in `home` now, ready or still starting; None when nothing does."""
+    runtime = read_runtime(home)
+    return runtime if runtime is not None and runtime.is_live() else None
+
+
+def write_private(path: Path, text: str, owner: tuple[int, int] | None = None) -> None:
+    """Write a file of mode 0600, whole or not at all; `owner` is (uid, gid), None: ourselves.
+
+    The folder must be one that only we can write to.
+    """
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            if owner is not None:
+                os.fchown(file.fileno(), *owner)
+            file.write(text)
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def locked(path: Path, busy: str) -> Iterator[None]:
+    """Hold `path` as a lock; the system lets go of it however we end.
+
+    Raises NotNow with the sentence `busy` where another process holds it.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise NotNow(busy, hint="facet down") from error
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,78 @@
+-- name: add_partition
+INSERT INTO partitions (run_id, number, slice, price_low, price_high, planned_offers, estimated, saturated)
+VALUES (:run_id, :number, CAST(:slice AS jsonb), :price_low, :price_high, :planned_offers,
+        :estimated, :saturated)
+RETURNING partition_id;
+
+-- name: add_heatmap
+INSERT INTO heatmaps (run_id, feed, price_unit, total, buckets, calls, rounds, failed, estimated,
+                      balance, why_stopped, duration_ms)
+VALUES (:run_id, :feed, :price_unit, :total, CAST(:buckets AS jsonb), :calls, :rounds, :failed,
+        :estimated, :balance, :why_stopped, :duration_ms);
+
+-- name: partition_to_fetch
+-- What a worker needs of its partition, and where the one before it stopped.
+SELECT p.partition_id, p.slice, p.planned_offers, p.next_offset, r.landed_on
+  FROM partitions AS p
+  JOIN runs AS r USING (run_id)
+ WHERE p.partition_id = :partition_id;
+
+-- name: land_page
+-- Move the partition one page on and lengthen the lease, in the transaction of the page's offers.
+-- Returns when the page was asked for, by the database's clock. No row: the claim is lost.
+WITH held AS (
+    UPDATE work_items
+       SET lease_until = now() + make_interval(secs => :lease_s), attempts = 1
+     WHERE item_id = :item_id AND epoch = :epoch AND state = 'held'
+    RETURNING partition_id
+)
+UPDATE partitions AS p
+   SET next_offset = :next_offset,
+       pages = p.pages + 1,
+       landed = p.landed + :landed,
+       requests = p.requests + :requests,
+       fetch_ms = p.fetch_ms + :elapsed_ms
+  FROM held
+ WHERE p.partition_id = held.partition_id AND p.next_offset = :offset
+RETURNING now() - make_interval(secs => :elapsed_ms / 1000.0) AS read_at;
+
+-- name: partition_fetched
+UPDATE partitions
+   SET fetched_at = now(), requests = requests + :requests, fetch_ms = fetch_ms + :elapsed_ms
+ WHERE partition_id = :partition_id;
+
+-- name: partition_to_fold
+SELECT p.partition_id, p.landed, r.run_id, r.feed, r.landed_on, r.opened_at,
+       EXISTS (SELECT FROM runs AS later
+                WHERE later.feed = r.feed AND later.opened_at > r.opened_at) AS overtaken
+  FROM partitions AS p
+  JOIN runs AS r USING (run_id)
+ WHERE p.partition_id = :partition_id;
+
+-- name: partition_folded
+UPDATE partitions
+   SET folded_at = now(), offers = :offers, inserted = :inserted, changed = :changed,
+       unchanged = :unchanged, rejected = :rejected, price_changes = :price_changes,
+       fold_ms = :fold_ms
+ WHERE partition_id = :partition_id;
+
+-- name: list_partitions
+SELECT p.partition_id, p.number, p.slice, p.planned_offers, p.landed, p.offers, p.pages, p.requests,
+       p.fetch_ms, p.fold_ms, p.fetched_at, p.folded_at,
+       f.state AS fetch_state, f.attempts, f.last_error, o.state AS fold_state
+  FROM partitions AS p
+  LEFT JOIN work_items AS f ON f.partition_id = p.partition_id AND f.kind = 'fetch'
+  LEFT JOIN work_items AS o ON o.partition_id = p.partition_id AND o.kind = 'fold'
+ WHERE p.run_id = :run_id
+ ORDER BY p.number;
+
+-- name: run_to_plan
+SELECT run_id, feed, kind, updated_from FROM runs WHERE run_id = :run_id;
+
+-- name: density
+-- The catalogue's own density on the price axis: stones on sale by whole dollars per carat.
+SELECT floor(cost_cents / (100 * carat))::bigint AS price, count(*)::bigint AS stones
+  FROM diamonds
+ WHERE feed = :feed AND on_sale
+ GROUP BY 1
+ ORDER BY 1;
