@@ -36,11 +36,10 @@ ANSWER_BYTES_MAX = 64 * 2**20  # a page of 50 offers has about 0.1 MB
 RETRY_AFTER_S_MAX = 3_600.0  # a supplier that asks for more is asked again after an hour
 WAIT_HERE_S_MAX = 5.0  # a longer wait is the ledger's: the work goes back
 FIREWALL_WAIT_S = 30.0
-SHOWN_CHARS_MAX = 200
 
 
 class Answer(NamedTuple):
-    """What came back, whole: any status but 403, 408, 429 and 5xx."""
+    """What came back, whole: any status but 408, 429, 5xx and a firewall's 403."""
 
     status: int
     body: bytes
@@ -153,11 +152,12 @@ class Edge:
                 "POST", url, content=content, headers=dict(headers), timeout=timeout
             )
         except (httpx.InvalidURL, ValueError) as error:
-            raise SupplierRefused(f"{url} is no address: {error}") from error
+            raise SupplierRefused(f"the address cannot be read: {error}") from error
 
     def _send(self, request: httpx.Request, patience_s: float) -> Answer:
         """One request and its whole answer."""
         deadline = time.monotonic() + patience_s
+        url = _shown(request.url)
         with self._counting:
             self._sent += 1
         try:
@@ -168,29 +168,25 @@ class Edge:
                 for chunk in response.iter_bytes():
                     body += chunk
                     if len(body) > ANSWER_BYTES_MAX:
-                        raise SupplierRefused(
-                            f"{request.url} answered over {ANSWER_BYTES_MAX:,} bytes"
-                        )
+                        raise SupplierRefused(f"{url} answered over {ANSWER_BYTES_MAX:,} bytes")
                     if time.monotonic() > deadline:
                         raise SupplierUnavailable(
-                            f"{request.url} gave no whole answer within {patience_s:g} s"
+                            f"{url} gave no whole answer within {patience_s:g} s"
                         )
             finally:
                 response.close()
         except httpx.TimeoutException as error:
             raise SupplierUnavailable(
-                f"{request.url} gave no answer within {patience_s:g} s: {type(error).__name__}"
+                f"{url} gave no answer within {patience_s:g} s: {type(error).__name__}"
             ) from error
         except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
-            raise SupplierRefused(f"{request.url} is no address: {error}") from error
+            raise SupplierRefused(f"{url} is no address: {error}") from error
         except httpx.TransportError as error:
             raise SupplierUnavailable(
-                f"{request.url} cannot be reached: {str(error) or type(error).__name__}"
+                f"{url} cannot be reached: {str(error) or type(error).__name__}"
             ) from error
         except httpx.DecodingError as error:
-            raise SupplierUnavailable(
-                f"{request.url}: answer cannot be unpacked: {error}"
-            ) from error
+            raise SupplierUnavailable(f"{url}: answer cannot be unpacked: {error}") from error
         return Answer(response.status_code, bytes(body))
 
 
@@ -221,7 +217,7 @@ def retry_after_s(header: str | None, now: datetime) -> float | None:
 def _check_status(response: httpx.Response) -> None:
     """Raise for a status that says enough by itself."""
     status = response.status_code
-    said = f"{response.url} answered {status}"
+    said = f"{_shown(response.url)} answered {status}"
     if status == 429:
         wait_s = retry_after_s(response.headers.get("Retry-After"), _now(response))
         raise Throttled(f"{said}, too many requests", retry_after_s=wait_s)
@@ -242,6 +238,11 @@ def _now(response: httpx.Response) -> datetime:
     except (KeyError, ValueError):
         return datetime.now(UTC)
     return date if date.tzinfo else date.replace(tzinfo=UTC)
+
+
+def _shown(url: httpx.URL) -> str:
+    """Without what may be a secret."""
+    return str(url.copy_with(userinfo=b"", query=None, fragment=None))
 
 
 def _worth_another(error: BaseException) -> bool:

@@ -78,8 +78,8 @@ class Slicing(NamedTuple):
 class SlicedSource(Protocol):
     """An open connection to a feed that can be counted and paged.
 
-    Both calls raise SupplierUnavailable, SupplierBusy or SupplierRefused, and nothing else on
-    purpose. Both go through the edge: limit, breaker, timeout, bounded retries.
+    Both calls raise SupplierUnavailable, SupplierBusy, SupplierRefused or BrokerUnavailable, and
+    nothing else on purpose. Both go through the edge: limit, breaker, timeout, bounded retries.
     """
 
     def count(self, part: Slice, *, timeout_s: float | None = None) -> int:
