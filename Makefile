@@ -4,18 +4,17 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help install demo test check lock lock-check clean
+.PHONY: help install demo test check lock schema clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 install: $(READY) ## the environment in .venv, from the locked requirements
 
-$(READY): requirements/dev.txt pyproject.toml
+$(READY): requirements/dev.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "Facet needs Python 3.11 or later, this is %d.%d: make PYTHON=python3.11 ..." % v[:2])'
 	@echo "preparing $(VENV) ..."
-	@rm -rf $(VENV)
-	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
@@ -43,3 +42,6 @@ lock: $(READY) ## compile requirements/*.txt again from pyproject.toml
 
 clean: ## remove the environment and caches
 	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+schema: $(READY) ## write sql/schema.sql from the migrations
+	@$(BIN)/python -m tests.sql.schema

@@ -14,11 +14,12 @@ import structlog
 from celery import Celery
 from sqlalchemy import Engine
 
-from shared import ledger, queue
-from shared.db import transaction
+from shared import ledger, queue, telemetry, wiring
+from shared.db import require_schema, transaction
 from shared.errors import Transient
 from shared.ledger import Kind
 from shared.queue import Wakeup
+from shared.settings import settings
 from sql import query
 
 log = structlog.get_logger(__name__)
@@ -113,3 +114,22 @@ def stop_on_signals() -> threading.Event:
     signal.signal(signal.SIGTERM, told)
     signal.signal(signal.SIGINT, told)
     return stop
+
+
+def main() -> None:
+    """Be a steward, until SIGTERM."""
+    given = settings()
+    telemetry.configure(json=given.log_json)
+    require_schema(wiring.engine())
+    run(
+        wiring.engine(),
+        wiring.app(),
+        poll_s=given.steward_poll_s,
+        again_s=given.announce_again_s,
+        announced_max=given.announced_max,
+        stop=stop_on_signals(),
+    )
+
+
+if __name__ == "__main__":
+    main()

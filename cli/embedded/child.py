@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from cli.embedded.home import ProcessId
+import psutil
+
+from cli.embedded.process_id import ProcessId
 from shared.errors import NotNow
 
 LEASH = Path(__file__).with_name("leash.py")
@@ -27,14 +29,15 @@ class Child:
         name: str,
         argv: Sequence[str | Path],
         *,
-        env: Mapping[str, str],
+        env: Mapping[str, str] | None,
         log: Path,
         stop_signal: signal.Signals = signal.SIGTERM,
         account: tuple[int, int] | None = None,
         folder: Path | None = None,
     ) -> None:
-        """Start `argv` with exactly `env`; output goes to the end of `log`.
+        """Start `argv`; output goes to the end of `log`.
 
+        env       its whole environment; None: the bare one of the servers
         account   (uid, gid) to run as; only root may give one
         folder    the working directory; None keeps ours
         """
@@ -43,13 +46,23 @@ class Child:
         self.stop_signal = stop_signal
         set_aside(log)
         user = "-" if account is None else f"{account[0]}:{account[1]}"
-        leash = (sys.executable, "-I", "-S", LEASH, str(os.getpid()), str(int(stop_signal)), user)
+        kind = "bare" if env is None else "whole"
+        leash = (
+            sys.executable,
+            "-I",
+            "-S",
+            LEASH,
+            str(os.getpid()),
+            str(int(stop_signal)),
+            user,
+            kind,
+        )
         with log.open("ab") as output:
             log.chmod(0o600)
             self._log_start = output.tell()
             self._popen = subprocess.Popen(
                 (*leash, *argv),
-                env=dict(env),
+                env=None if env is None else dict(env),
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -60,7 +73,10 @@ class Child:
 
     def ended(self) -> bool:
         """Whether the program has ended; its group may have members left."""
-        return self._popen.returncode is not None or self.id.find() is None
+        if self._popen.returncode is not None:
+            return True
+        # Not waited for yet: the number is still its own.
+        return psutil.Process(self._popen.pid).status() == psutil.STATUS_ZOMBIE
 
     def exit_code(self) -> int | None:
         """None while it runs; negative for the signal that ended it. Ends the group with it."""

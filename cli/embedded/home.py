@@ -19,13 +19,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import platformdirs
-import psutil
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
+from cli.embedded.process_id import ProcessId
 from shared.errors import BadSettings, NotNow
-
-# A process start time is the boot time plus ticks, and the boot time wanders with the clock.
-CREATED_TOLERANCE_S = 2.0
 
 
 def home_dir() -> Path:
@@ -63,27 +60,6 @@ class Home:
         return self.logs / f"{name}.log"
 
 
-class ProcessId(BaseModel, frozen=True):
-    """A process that cannot be mistaken for a later one with the same number."""
-
-    pid: int
-    created: float  # seconds since 1970, from the system's process table
-
-    @classmethod
-    def of(cls, pid: int) -> "ProcessId":
-        """Raises psutil.NoSuchProcess where it is gone already."""
-        return cls(pid=pid, created=psutil.Process(pid).create_time())
-
-    def find(self) -> psutil.Process | None:
-        """The process while it lives; None when it is gone, a zombie, or its number is reused."""
-        try:
-            process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.created) <= CREATED_TOLERANCE_S
-            return process if same and process.status() != psutil.STATUS_ZOMBIE else None
-        except psutil.NoSuchProcess:
-            return None
-
-
 class Runtime(BaseModel):
     """What runs in a home. The URLs hold passwords: they stay out of `repr`, logs and `ps`."""
 
@@ -106,11 +82,15 @@ def read_runtime(home: Path) -> Runtime | None:
     """What the last launcher recorded, live or not; None where nothing was or it is unreadable.
 
     An unreadable record is an earlier version's: the servers' processes are found without it.
+    Raises BadSettings where it is another user's.
     """
+    path = Home(home).runtime
     try:
-        return Runtime.model_validate_json(Home(home).runtime.read_bytes())
+        return Runtime.model_validate_json(path.read_bytes())
     except (FileNotFoundError, ValidationError):
         return None
+    except PermissionError as error:
+        raise closed(path) from error
 
 
 def live_runtime(home: Path) -> Runtime | None:
@@ -141,9 +121,13 @@ def write_private(path: Path, text: str, owner: tuple[int, int] | None = None) -
 def locked(path: Path, busy: str) -> Iterator[None]:
     """Hold `path` as a lock; the system lets go of it however we end.
 
-    Raises NotNow with the sentence `busy` where another process holds it.
+    Raises NotNow with the sentence `busy` where another process holds it, BadSettings where it is
+    another user's.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except PermissionError as error:
+        raise closed(path) from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -152,3 +136,8 @@ def locked(path: Path, busy: str) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def closed(path: Path) -> BadSettings:
+    hint = "start as the user of this folder, or set FACET_HOME to another one"
+    return BadSettings(f"user {os.geteuid()} may not use {path}", hint=hint)

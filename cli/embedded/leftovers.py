@@ -19,7 +19,7 @@ from cli.embedded.home import Runtime
 from shared.errors import NotNow
 
 LAUNCH_MARK = "FACET_LAUNCH"  # an environment variable of every pipeline process
-SERVER_PROGRAMS = ("postgres", "valkey-server")
+SERVER_PROGRAMS = ("initdb", "postgres", "valkey-server")
 ORPHAN_WAIT_S = 3.0  # a killed PostgreSQL's processes were seen to need up to 2 s
 STOP_WAIT_S = 10.0
 KILL_WAIT_S = 10.0
@@ -56,7 +56,7 @@ def of_launch(runtime: Runtime) -> Iterator[psutil.Process]:
 
 
 def end_server(program: str, servers: Path) -> list[str]:
-    """End every process of one of the two servers, so that it can start on its data again."""
+    """End every process of one program, so that its server can start on its data again."""
     wait_gone(of_server(program, servers), ORPHAN_WAIT_S)
     ended = stop_all(of_server(program, servers))
     if program == "postgres":

@@ -87,4 +87,4 @@ def peak_bytes(pid: int) -> int:
         for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
-    return psutil.Process(pid).memory_info().rss  # a zombie has no peak
+    return psutil.Process(pid).memory_info().rss  # also a zombie's, which is 0

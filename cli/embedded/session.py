@@ -21,7 +21,6 @@ from cli.embedded.account import (
 )
 from cli.embedded.home import (
     Home,
-    ProcessId,
     Runtime,
     live_runtime,
     locked,
@@ -29,6 +28,7 @@ from cli.embedded.home import (
     write_private,
 )
 from cli.embedded.leftovers import end_leftovers
+from cli.embedded.process_id import ProcessId
 
 log = structlog.get_logger()
 
@@ -110,7 +110,7 @@ def open_session(path: Path) -> Iterator[Session]:
         )
         ended = end_leftovers(read_runtime(home.path), servers)
         if ended:
-            log.warning("leftovers_ended", home=str(home.path), names=sorted(ended))
+            log.warning("leftovers_ended", home=str(home.path), processes=sorted(ended))
         session = Session(home, servers, account)
         session.record()
         try:

@@ -25,6 +25,7 @@ from typing import Self
 
 import structlog
 
+from cli.embedded.backoff import Backoff
 from cli.embedded.child import Child
 from cli.embedded.detached import READY_FD, say_ready
 from cli.embedded.leftovers import LAUNCH_MARK
@@ -37,31 +38,7 @@ log = structlog.get_logger()
 
 TICK_S = 0.2
 STOP_TIMEOUT_S = 40.0  # above Celery's soft shutdown of 25 s
-RESTART_DELAY_S_FIRST = 0.5  # doubles with each crash in a row
-RESTART_DELAY_S_MAX = 30.0
-STEADY_S = 60.0  # a process that ran this long begins again at the first delay
-
-
-@dataclass
-class Backoff:
-    """When to start a dead thing again."""
-
-    started: float = field(default_factory=time.monotonic)  # seconds
-    crashes: int = 0  # in a row
-    restart_at: float | None = None  # monotonic seconds; None while it runs
-
-    def crashed(self, now: float) -> float:
-        """Note a crash. Returns the seconds to wait before the next start."""
-        self.crashes = 1 if now - self.started >= STEADY_S else self.crashes + 1
-        delay_s = min(RESTART_DELAY_S_FIRST * 2.0 ** (self.crashes - 1), RESTART_DELAY_S_MAX)
-        self.restart_at = now + delay_s
-        return delay_s
-
-    def is_due(self, now: float) -> bool:
-        return self.restart_at is not None and now >= self.restart_at
-
-    def restarted(self) -> None:
-        self.started, self.restart_at = time.monotonic(), None
+STOP_S_MIN = 1.0  # for those of the second wave, where the first took all of the time
 
 
 @dataclass
@@ -87,7 +64,6 @@ class Supervisor:
         self.home = home
         self._embedded = {"database": database, "broker": broker, "tcp": tcp}
         self._kept: dict[str, Kept] = {}
-        self._backoffs: dict[str, Backoff] = {}
         self._memory = PeakMemory()
         self._told_to_stop = False
         self._stack = ExitStack()
@@ -160,16 +136,16 @@ class Supervisor:
         if down and self._may_restart(self._servers_backoff, down):
             try:
                 self.servers.revive()
-                log.info("servers_restarted", names=sorted(down))
+                log.info("servers_restarted", processes=sorted(down))
             except NotNow as error:
                 # What did not start is down again, which the next tick sees.
-                log.error("servers_not_restarted", names=sorted(down), error=str(error))
+                log.error("servers_not_restarted", processes=sorted(down), error=str(error))
             self._watch_servers()
         for name, kept in self._kept.items():
             dead = kept.child.exit_code() is not None
             if dead and self._may_restart(kept.backoff, {name: kept.child}):
                 kept.child = self._start(name, kept.argv, kept.env)
-                log.info("process_restarted", name=name, crashes=kept.backoff.crashes)
+                log.info("process_restarted", process=name, crashes=kept.backoff.crashes)
 
     def _may_restart(self, backoff: Backoff, dead: Mapping[str, Child]) -> bool:
         """Whether the wait is over; the crash is noted and logged at the first call after it."""
@@ -178,7 +154,7 @@ class Supervisor:
             for name, child in dead.items():
                 log.error(
                     "process_ended",
-                    name=name,
+                    process=name,
                     exit_code=child.exit_code(),
                     crashes=backoff.crashes,
                     delay_s=delay_s,
@@ -194,9 +170,13 @@ class Supervisor:
             self._memory.watch(name, child.id.pid)
 
     def run(self) -> None:
-        """Say that we are ready, keep everything running until SIGTERM or SIGINT, and return."""
+        """Say that we are ready, keep everything running until SIGTERM or SIGINT, and return.
+
+        Memory is not watched from here on: nobody is left to ask for it.
+        """
         for number in (signal.SIGTERM, signal.SIGINT):
             self._stack.callback(signal.signal, number, signal.signal(number, self._note_stop))
+        self._memory.stop()
         self.ready()
         log.info("supervisor_ready", home=str(self.home), processes=sorted(self._kept))
         while not self._told_to_stop:
@@ -223,8 +203,8 @@ class Supervisor:
             for child in wave:
                 child.ask_to_stop()
             for child in wave:
-                if not child.wait_stopped(deadline - time.monotonic()):
-                    log.warning("process_killed", name=child.name, timeout_s=STOP_TIMEOUT_S)
+                if not child.wait_stopped(max(deadline - time.monotonic(), STOP_S_MIN)):
+                    log.warning("process_killed", process=child.name, timeout_s=STOP_TIMEOUT_S)
 
 
 def exit_on_signal(number: int, _frame: FrameType | None) -> None:

@@ -16,7 +16,7 @@ from cli.embedded.account import Account, private_folder
 from cli.embedded.binaries import valkey_program
 from cli.embedded.child import Child
 from cli.embedded.home import write_private
-from cli.embedded.postgres import ENVIRONMENT, wrong_password
+from cli.embedded.postgres import wrong_password
 
 SOCKET_NAME = "r.sock"
 READY_TIMEOUT_S = 120.0  # it loads the whole append-only file first
@@ -53,7 +53,7 @@ class Valkey:
         return Child(
             "valkey",
             [valkey_program(self.account), self.write_settings()],
-            env=ENVIRONMENT,
+            env=None,
             log=log,
             account=self.account,
             folder=self.folder,

@@ -57,7 +57,7 @@ UPDATE partitions
  WHERE partition_id = :partition_id;
 
 -- name: list_partitions
-SELECT p.partition_id, p.number, p.slice, p.planned_offers, p.landed, p.offers, p.pages, p.requests,
+SELECT p.partition_id, p.number, p.slice, p.price_low, p.price_high, p.planned_offers, p.landed, p.offers, p.pages, p.requests,
        p.fetch_ms, p.fold_ms, p.fetched_at, p.folded_at,
        f.state AS fetch_state, f.attempts, f.last_error, o.state AS fold_state
   FROM partitions AS p
@@ -76,3 +76,12 @@ SELECT floor(cost_cents / (100 * carat))::bigint AS price, count(*)::bigint AS s
  WHERE feed = :feed AND on_sale
  GROUP BY 1
  ORDER BY 1;
+
+-- name: heatmap
+-- Of a run, or the latest of a feed.
+SELECT run_id, feed, price_unit, total, buckets, calls, rounds, failed, estimated, balance,
+       why_stopped, duration_ms, made_at
+  FROM heatmaps
+ WHERE run_id = CAST(:run_id AS uuid) OR (CAST(:run_id AS uuid) IS NULL AND feed = :feed)
+ ORDER BY made_at DESC
+ LIMIT 1;

@@ -14,7 +14,7 @@ import os, signal, sys, time
 if "deaf" in sys.argv:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 os.fork()
-print(os.getpid(), flush=True)
+os.write(1, b'%d ' % os.getpid())
 time.sleep(600)
 """
 

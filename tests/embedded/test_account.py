@@ -6,15 +6,16 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 
 from cli.embedded import account, binaries
-from cli.embedded.home import Home, home_dir
+from cli.embedded.home import Home, home_dir, live_runtime
 from cli.embedded.servers import start_servers, temporary_servers
-from cli.embedded.session import erase
+from cli.embedded.session import erase, open_session
 from shared.errors import BadSettings
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="about being started by root")
@@ -140,6 +141,36 @@ def test_a_home_that_cannot_be_made_is_one_clear_sentence(tmp_path: Path) -> Non
     with pytest.raises(BadSettings, match=r"cannot use .*/file/home: Not a directory") as caught:
         Home(tmp_path / "file" / "home").create()
     assert "FACET_HOME" in caught.value.hint
+
+
+@contextmanager
+def as_user(uid: int) -> Iterator[None]:
+    os.seteuid(uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@root_only
+def test_another_users_home_is_one_clear_sentence(home: Path) -> None:
+    with start_servers(home, database=False):
+        pass
+    for use in (open_session(home).__enter__, start_servers(home).__enter__):
+        with as_user(1), pytest.raises(BadSettings, match=f"user 1 may not use {home}/lock"):
+            use()
+    refused = pytest.raises(BadSettings, match=r"user 1 may not use .*/runtime")
+    with start_servers(home, database=False), as_user(1), refused:
+        live_runtime(home)
+
+
+@root_only
+def test_a_user_without_a_name_is_told_what_postgres_wants(home: Path) -> None:
+    os.chown(home, 12_345, 12_345)
+    with as_user(12_345), pytest.raises(BadSettings, match="user 12345 has no name") as caught:
+        start_servers(home).__enter__()
+    assert "FACET_DATABASE_URL" in caught.value.hint
+    shutil.rmtree(home)
 
 
 def test_temporary_servers_leave_nothing() -> None:

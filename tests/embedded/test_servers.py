@@ -17,7 +17,7 @@ import redis
 from kombu import Connection
 from sqlalchemy import create_engine, text
 
-from cli.embedded import postgres
+from cli.embedded import initdb
 from cli.embedded.home import live_runtime
 from cli.embedded.servers import STANDARD_PORTS, Servers, start_servers
 from cli.embedded.session import erase
@@ -247,7 +247,7 @@ def test_an_interrupted_first_start_is_begun_again(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(postgres, "INITDB_TIMEOUT_S", 0.05)
+        patch.setattr(initdb, "INITDB_TIMEOUT_S", 0.05)
         with pytest.raises(NotNow, match="initdb was not done"):
             start_servers(home).__enter__()
     with start_servers(home) as servers:
