@@ -1,0 +1,120 @@
+"""The supplier over HTTP, with a door for whoever runs it.
+
+POST /api/diamonds      the supplier's GraphQL
+GET  /healthz           200 as soon as it serves
+GET  /control/state     time, sizes, requests, memory
+POST /control/advance   {"ticks": 1}: time goes on, the stock moves
+"""
+
+import asyncio
+import json
+import resource
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from simulator.requestlog import RequestLog
+from simulator.stock import TICKS_MAX
+from simulator.supplier import Supplier
+
+ENDPOINT = "/api/diamonds"
+BODY_BYTES_MAX = 1 << 20
+
+
+@dataclass(frozen=True)
+class Delays:
+    """What an answer waits for before it leaves."""
+
+    every_ms: float = 0
+    page_ms: float = 0  # on top, where a page was asked
+
+    def seconds(self, kind: str) -> float:
+        return (self.every_ms + self.page_ms * (kind == "page")) / 1000
+
+
+class Site:
+    """The routes, over one supplier and one log."""
+
+    def __init__(
+        self, supplier: Supplier, log: RequestLog, delays: Delays, started: dict[str, Any]
+    ) -> None:
+        """started  what `/control/state` says of the start, as it is"""
+        self.supplier = supplier
+        self.log = log
+        self.delays = delays
+        self.started = started
+        self.app = Starlette(
+            routes=[
+                Route(ENDPOINT, self.diamonds, methods=["POST"]),
+                Route(ENDPOINT + "/", self.diamonds, methods=["POST"]),
+                Route("/healthz", self.healthz, methods=["GET"]),
+                Route("/control/state", self.state, methods=["GET"]),
+                Route("/control/advance", self.advance, methods=["POST"]),
+            ]
+        )
+
+    async def diamonds(self, request: Request) -> Response:
+        """Every request to the supplier passes here, from its arrival to its answer."""
+        with self.log.request() as entry:
+            try:
+                body = await request.body()
+            except ClientDisconnect:
+                return Response(status_code=400)  # to nobody
+            if len(body) > BODY_BYTES_MAX:
+                entry.status = 413
+                return PlainTextResponse("too large", status_code=413)
+            answer = self.supplier.answer(body, request.headers.get("authorization"))
+            entry.note = answer.note
+            if delay_s := self.delays.seconds(answer.note.kind):
+                await asyncio.sleep(delay_s)
+            entry.status = answer.status
+            return Response(answer.body, answer.status, media_type="application/json")
+
+    async def healthz(self, _: Request) -> Response:
+        return PlainTextResponse("ok")
+
+    async def state(self, _: Request) -> Response:
+        return JSONResponse(self._state())
+
+    async def advance(self, request: Request) -> Response:
+        """Let time go on. All requests wait meanwhile; none sees half a tick."""
+        try:
+            ticks = json.loads(await request.body() or b"{}").get("ticks", 1)
+        except (ValueError, AttributeError):
+            ticks = None
+        if type(ticks) is not int or not 1 <= ticks <= TICKS_MAX:
+            error = f'send {{"ticks": n}}, n from 1 to {TICKS_MAX}'
+            return JSONResponse({"error": error}, status_code=400)
+        stock = self.supplier.search.stock
+        for _ in range(ticks):
+            stock.advance()
+        self.supplier.search.renew()
+        return JSONResponse(self._state())
+
+    def _state(self) -> dict[str, Any]:
+        stock = self.supplier.search.stock
+        return {
+            "seed": stock.seed,
+            "time": stock.time,
+            "now": stock.now.isoformat(),
+            "natural": stock.natural.size,
+            "labgrown": stock.labgrown.size,
+            "requests": dict(self.log.by_kind),
+            "refused": self.log.refused,
+            "peak_requests_1s": self.log.peak_in_window,
+            "in_flight": self.log.in_flight,
+            "peak_in_flight": self.log.peak_in_flight,
+            "peak_rss_bytes": peak_rss_bytes(),
+            **self.started,
+        }
+
+
+def peak_rss_bytes() -> int:
+    """The most memory this process has held."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
