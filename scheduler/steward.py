@@ -61,10 +61,15 @@ def reap(engine: Engine) -> int:
 
 
 def close_runs(engine: Engine) -> int:
-    """Queue the reconciliation of runs whose last work item has closed; returns how many."""
-    values = {"attempts_max": ledger.ATTEMPTS_MAX["reconcile"]}
-    with transaction(engine) as tx:
-        return len(tx.execute(query("runs_to_reconcile"), values).all())
+    """Queue what comes after a run's last work item, its sweep or its reconciliation; returns how
+    many."""
+    queued = 0
+    following: dict[str, Kind] = {"runs_to_reconcile": "reconcile", "runs_to_sweep": "sweep"}
+    for name, kind in following.items():
+        values = {"attempts_max": ledger.ATTEMPTS_MAX[kind]}
+        with transaction(engine) as tx:
+            queued += len(tx.execute(query(name), values).all())
+    return queued
 
 
 def one_round(engine: Engine, app: Celery, *, again_s: float, announced_max: int) -> int:

@@ -7,19 +7,18 @@ supplier.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
-from alembic.command import upgrade
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from shared.errors import DatabaseUnavailable, OldSchema
 from sql import MIGRATIONS
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 CONNECT_TIMEOUT_S = 5
 POOL_TIMEOUT_S = 30  # a process that waits longer for its own connections has a leak
@@ -78,6 +77,11 @@ def cursor(connection: Connection) -> psycopg.Cursor[Any]:
     return driver.cursor()
 
 
+def as_it_is(document: str | bytes) -> bytes:
+    """For `set_json_loads`: a JSON document as its bytes, for who reads many at once."""
+    return document if isinstance(document, bytes) else document.encode()
+
+
 def _transient(error: BaseException | None) -> bool:
     return isinstance(error, psycopg.Error) and (error.sqlstate or "").startswith(_TRANSIENT)
 
@@ -92,39 +96,43 @@ def migrate(engine: Engine) -> tuple[str | None, str]:
 
     Safe to run by several at once: an advisory lock queues them.
     """
+    from alembic.command import upgrade  # noqa: PLC0415  most processes never migrate
+
     with transaction(engine) as tx:
         tx.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('facet.migrate'))")
-        config = _alembic()
         before = schema_version(tx)
+        config = _alembic()
         config.attributes["connection"] = tx
         upgrade(config, "head")
-        return before, expected_version()
+        return before, versions()[-1]
 
 
 def schema_version(tx: Connection) -> str | None:
     """The schema's version; None for a database without one."""
-    return MigrationContext.configure(tx).get_current_revision()
+    there = tx.exec_driver_sql("SELECT to_regclass('alembic_version')").scalar_one()
+    if there is None:
+        return None
+    found = tx.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one_or_none()
+    return None if found is None else str(found)
 
 
 @cache
-def expected_version() -> str:
-    """The version this code was written for."""
-    head = ScriptDirectory.from_config(_alembic()).get_current_head()
-    if head is None:
-        raise RuntimeError("there are no migrations")
-    return head
+def versions() -> tuple[str, ...]:
+    """Every version there was, in order; the last is the one this code was written for."""
+    names = sorted(path.name for path in (MIGRATIONS / "versions").glob("v*.py"))
+    return tuple(name.removeprefix("v").partition("_")[0] for name in names)
 
 
 def require_schema(engine: Engine) -> None:
     """Raise OldSchema, with the command that helps, where the schema is not this code's."""
     with transaction(engine) as tx:
         found = schema_version(tx)
-    if found == expected_version():
+    needed = versions()[-1]
+    if found == needed:
         return
-    known = {s.revision for s in ScriptDirectory.from_config(_alembic()).walk_revisions()}
-    if found is None or found in known:
+    if found is None or found in versions():
         raise OldSchema(
-            f"the database is at schema {found or 'none'}, this release needs {expected_version()}",
+            f"the database is at schema {found or 'none'}, this release needs {needed}",
             hint="`facet db migrate`",
         )
     raise OldSchema(
@@ -133,7 +141,9 @@ def require_schema(engine: Engine) -> None:
     )
 
 
-def _alembic() -> Config:
+def _alembic() -> "Config":
+    from alembic.config import Config  # noqa: PLC0415
+
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     return config

@@ -14,11 +14,18 @@ from sqlalchemy import Connection
 from shared.errors import ClaimLost, Stopped, Transient
 from sql import query
 
-Kind = Literal["plan", "fetch", "fold", "reconcile"]
-KINDS: tuple[Kind, ...] = ("reconcile", "fold", "fetch", "plan")
+Kind = Literal["plan", "fetch", "cut", "fold", "sweep", "reconcile"]
+KINDS: tuple[Kind, ...] = ("reconcile", "fold", "sweep", "cut", "fetch", "plan")
 
 # Claims in a row without getting on, after which the work is a dead letter.
-ATTEMPTS_MAX: dict[Kind, int] = {"plan": 5, "fetch": 8, "fold": 4, "reconcile": 6}
+ATTEMPTS_MAX: dict[Kind, int] = {
+    "plan": 5,
+    "fetch": 8,
+    "cut": 8,
+    "fold": 4,
+    "sweep": 8,
+    "reconcile": 6,
+}
 
 DELAY_S_BASE = 1.0
 DELAY_S_MAX = 120.0

@@ -45,7 +45,8 @@ BEGIN
                    count(*) OVER () AS places
               FROM (SELECT DISTINCT price_low, price_high
                       FROM partitions
-                     WHERE run_id = NEW.run_id AND parent_id IS NULL AND price_low IS NOT NULL) AS spans
+                     WHERE run_id = NEW.run_id AND parent_id IS NULL AND NOT sweep
+                       AND price_low IS NOT NULL) AS spans
             WINDOW axis AS (ORDER BY price_low, price_high NULLS LAST)) AS walk
      WHERE (place = 1 AND low <> 0)
         OR (place > 1 AND previous_high IS DISTINCT FROM low)
@@ -268,6 +269,7 @@ CREATE TABLE public.heatmaps (
     failed integer NOT NULL,
     estimated integer NOT NULL,
     balance double precision,
+    probes jsonb NOT NULL,
     why_stopped text NOT NULL,
     duration_ms bigint NOT NULL,
     made_at timestamp with time zone DEFAULT now() NOT NULL
@@ -287,6 +289,7 @@ CREATE TABLE public.partitions (
     run_id uuid NOT NULL,
     number integer NOT NULL,
     parent_id bigint,
+    sweep boolean DEFAULT false NOT NULL,
     slice jsonb NOT NULL,
     price_low bigint,
     price_high bigint,
@@ -438,7 +441,7 @@ CREATE TABLE public.work_items (
     CONSTRAINT attempts_within CHECK ((((attempts >= 0) AND (attempts <= attempts_max)) AND (attempts <= epoch))),
     CONSTRAINT finished_has_time CHECK (((state = ANY (ARRAY['done'::text, 'dead'::text, 'cancelled'::text])) = (finished_at IS NOT NULL))),
     CONSTRAINT held_has_holder CHECK ((((state = 'held'::text) = (owner IS NOT NULL)) AND ((state = 'held'::text) = (lease_until IS NOT NULL)))),
-    CONSTRAINT known_kind CHECK ((kind = ANY (ARRAY['plan'::text, 'fetch'::text, 'fold'::text, 'reconcile'::text]))),
+    CONSTRAINT known_kind CHECK ((kind = ANY (ARRAY['plan'::text, 'fetch'::text, 'cut'::text, 'fold'::text, 'sweep'::text, 'reconcile'::text]))),
     CONSTRAINT known_state CHECK ((state = ANY (ARRAY['due'::text, 'held'::text, 'done'::text, 'dead'::text, 'cancelled'::text])))
 );
 

@@ -23,11 +23,12 @@ def open_run(engine: Engine, feed: str = FEED) -> UUID:
 
 def insert_partition(tx: Connection, run_id: UUID, **wanted: Any) -> int:
     """A partition over the whole axis."""
-    number = wanted.pop("number", 1)
     span = wanted.pop("span", Span(0, None))
     values = {
         "run_id": run_id,
-        "number": number,
+        "parent_id": None,
+        "sweep": False,
+        "next_offset": 0,
         "slice": Slice(price=span).model_dump_json(exclude_defaults=True),
         "price_low": span.low,
         "price_high": span.high,
@@ -42,8 +43,8 @@ def due_item(engine: Engine, kind: Kind = "fetch", **wanted: Any) -> int:
     """A work item that is due, on a partition of a run of its own."""
     run_id = wanted.pop("run_id", None) or open_run(engine)
     with transaction(engine) as tx:
-        partition_id = insert_partition(tx, run_id)
-        return ledger.add(tx, kind, run_id, partition_id=partition_id, **wanted)
+        partition_id = insert_partition(tx, run_id, **wanted)
+        return ledger.add(tx, kind, run_id, partition_id=partition_id)
 
 
 def claim(engine: Engine, item_id: int, kind: Kind = "fetch", **wanted: Any) -> Claim | None:

@@ -3,6 +3,7 @@
 import itertools
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -34,13 +35,29 @@ def template(servers: Servers) -> str:
     return url.render_as_string(hide_password=False)
 
 
-@pytest.fixture
-def database_url(template: str) -> Iterator[str]:
-    """The URL of a database of the test's own, at the present schema."""
+@contextmanager
+def copied_database(template: str) -> Iterator[str]:
+    """The URL of a new database at the present schema; gone at the end."""
     name = f"test_{os.getpid()}_{next(serial)}"
     _admin(template, f"CREATE DATABASE {name} TEMPLATE template_facet")
     yield make_url(template).set(database=name).render_as_string(hide_password=False)
     _admin(template, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@contextmanager
+def own_database(template: str) -> Iterator[Engine]:
+    """The same, connected to."""
+    with copied_database(template) as url:
+        made = db.connect(url, pool_size=4)
+        yield made
+        made.dispose()
+
+
+@pytest.fixture
+def database_url(template: str) -> Iterator[str]:
+    """The URL of a database of the test's own, at the present schema."""
+    with copied_database(template) as url:
+        yield url
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from shared.feeds.base import Page, RawOffer, Slice, Slicing
+from shared.feeds.base import Page, RawOffer, Slice, Slicing, Span
 
 SLICING = Slicing(
     page_size=10,
@@ -55,3 +55,47 @@ class FakeSource:
 
     def close(self) -> None:
         pass
+
+
+class PricedSource(FakeSource):
+    """The same with prices: sliced by dollars per carat and hundredths of a carat, both ends in."""
+
+    def __init__(self, stones: Sequence[tuple[int, int]]) -> None:
+        """stones: (dollars per carat, hundredths of a carat)"""
+        super().__init__(
+            [
+                raw_offer(
+                    number,
+                    price=price * carat,
+                    diamond={"certificate": {"shape": "ROUND", "carats": carat / 100}},
+                )
+                for number, (price, carat) in enumerate(stones)
+            ]
+        )
+        self.stones = list(stones)
+        self.changed: list[int] = []  # numbers of stones that `updated_from` finds
+
+    def count(self, part: Slice, *, timeout_s: float | None = None) -> int:
+        self.sent += 1
+        return len(self.matching(part))
+
+    def page(self, part: Slice, offset: int, limit: int) -> Page:
+        self.sent += 1
+        taken = self.matching(part)[offset : offset + limit]
+        return Page(taken, len(taken))
+
+    def matching(self, part: Slice) -> list[RawOffer]:
+        """What a slice holds."""
+        numbers = self.changed if part.updated_from else range(len(self.stones))
+        return [
+            self.offers[n]
+            for n in numbers
+            if _inside(part.price, self.stones[n][0])
+            and _inside(part.carat, self.stones[n][1])
+            and not part.priceless
+            and (part.shapes is None or "ROUND" in part.shapes)
+        ]
+
+
+def _inside(span: Span | None, value: int) -> bool:
+    return span is None or (span.low <= value and (span.high is None or value <= span.high))

@@ -17,6 +17,7 @@ def fetch(held: Claim) -> None:
         engine=wiring.engine(),
         source=wiring.source(held.feed),
         slicing=feed(held.feed).slicing,
+        offers_max=settings().partition_offers_max,
         lease_s=settings().lease_s,
         stopping=queue.stopping.is_set,
     )

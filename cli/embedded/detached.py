@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cli.embedded.child import LEASH, set_aside, tail
 from cli.embedded.home import Home, Runtime, live_runtime
-from cli.embedded.leftovers import wait_gone
+from cli.embedded.leftovers import KILL_WAIT_S, wait_gone
 from cli.embedded.session import open_session
 from shared.errors import NotNow
 
@@ -134,7 +134,7 @@ def stop_running(home: Path, timeout_s: float = STOP_TIMEOUT_S) -> bool:
         process.send_signal(signal.SIGTERM)
         for stuck in wait_gone([process], timeout_s):
             stuck.kill()
-        wait_gone([process], timeout_s)
+        wait_gone([process], KILL_WAIT_S)
     if place.runtime.exists():
         with open_session(home):
             pass  # opening ends the leftovers

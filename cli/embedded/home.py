@@ -14,7 +14,8 @@ Nothing here starts or ends a process.
 import fcntl
 import os
 import secrets
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from cli.embedded.process_id import ProcessId
 from shared.errors import BadSettings, NotNow
+
+POLL_S = 0.01
 
 
 def home_dir() -> Path:
@@ -118,24 +121,35 @@ def write_private(path: Path, text: str, owner: tuple[int, int] | None = None) -
 
 
 @contextmanager
-def locked(path: Path, busy: str) -> Iterator[None]:
+def locked(path: Path, busy: Callable[[], str], wait_s: float) -> Iterator[None]:
     """Hold `path` as a lock; the system lets go of it however we end.
 
-    Raises NotNow with the sentence `busy` where another process holds it, BadSettings where it is
-    another user's.
+    busy     makes the sentence that says who holds it
+    wait_s   how long to try: a killed process with threads is gone a moment before its lock is
+
+    Raises NotNow where another process keeps it, BadSettings where it is another user's.
     """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except PermissionError as error:
         raise closed(path) from error
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise NotNow(busy, hint="facet down") from error
+        deadline = time.monotonic() + wait_s
+        while not try_lock(descriptor):
+            if time.monotonic() >= deadline:
+                raise NotNow(busy(), hint="facet down")
+            time.sleep(POLL_S)
         yield
     finally:
         os.close(descriptor)
+
+
+def try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def closed(path: Path) -> BadSettings:

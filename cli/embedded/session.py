@@ -33,6 +33,7 @@ from cli.embedded.process_id import ProcessId
 log = structlog.get_logger()
 
 SOCKET_FOLDER_BYTES_MAX = 80  # the system's limit is about 100 for the path of the socket itself
+RELEASE_WAIT_S = 5.0
 PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-")
 
 
@@ -101,13 +102,13 @@ def open_session(path: Path) -> Iterator[Session]:
     home = Home(path)
     home.create()
     with ExitStack() as stack:
-        stack.enter_context(locked(home.lock, running(home)))
+        # Whoever runs is named at once; whoever has just ended may still be letting go.
+        wait_s = 0.0 if live_runtime(home.path) else RELEASE_WAIT_S
+        stack.enter_context(locked(home.lock, lambda: running(home), wait_s))
         account = server_account()
         servers = servers_folder(home, account)
         # A copied home would share a folder elsewhere with the original.
-        stack.enter_context(
-            locked(servers / "lock", f"another Facet runs the servers in {servers}")
-        )
+        stack.enter_context(locked(servers / "lock", lambda: shared(servers), RELEASE_WAIT_S))
         ended = end_leftovers(read_runtime(home.path), servers)
         if ended:
             log.warning("leftovers_ended", home=str(home.path), processes=sorted(ended))
@@ -127,6 +128,10 @@ def running(home: Home) -> str:
         return f"Facet is starting or stopping in {home.path}"
     since = f"{runtime.started_at:%Y-%m-%d %H:%M} UTC"
     return f"Facet is running in {home.path} (process {runtime.supervisor.pid}, since {since})"
+
+
+def shared(servers: Path) -> str:
+    return f"another Facet runs the servers in {servers}"
 
 
 def erase(path: Path) -> None:

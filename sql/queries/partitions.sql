@@ -1,25 +1,30 @@
 -- name: add_partition
-INSERT INTO partitions (run_id, number, slice, price_low, price_high, planned_offers, estimated, saturated)
-VALUES (:run_id, :number, CAST(:slice AS jsonb), :price_low, :price_high, :planned_offers,
-        :estimated, :saturated)
+-- The next number of its run.
+INSERT INTO partitions (run_id, number, parent_id, sweep, slice, price_low, price_high, planned_offers,
+                        estimated, saturated, next_offset)
+SELECT :run_id, 1 + coalesce(max(number), 0), :parent_id, :sweep, CAST(:slice AS jsonb), :price_low,
+       :price_high, :planned_offers, :estimated, :saturated, :next_offset
+  FROM partitions
+ WHERE run_id = :run_id
 RETURNING partition_id;
 
 -- name: add_heatmap
 INSERT INTO heatmaps (run_id, feed, price_unit, total, buckets, calls, rounds, failed, estimated,
-                      balance, why_stopped, duration_ms)
+                      balance, probes, why_stopped, duration_ms)
 VALUES (:run_id, :feed, :price_unit, :total, CAST(:buckets AS jsonb), :calls, :rounds, :failed,
-        :estimated, :balance, :why_stopped, :duration_ms);
+        :estimated, :balance, CAST(:probes AS jsonb), :why_stopped, :duration_ms);
 
 -- name: partition_to_fetch
 -- What a worker needs of its partition, and where the one before it stopped.
-SELECT p.partition_id, p.slice, p.planned_offers, p.next_offset, r.landed_on
+SELECT p.partition_id, p.slice, p.planned_offers, p.saturated, p.next_offset, p.landed, r.landed_on
   FROM partitions AS p
   JOIN runs AS r USING (run_id)
  WHERE p.partition_id = :partition_id;
 
 -- name: land_page
 -- Move the partition one page on and lengthen the lease, in the transaction of the page's offers.
--- Returns when the page was asked for, by the database's clock. No row: the claim is lost.
+-- Returns when the page was asked for, by the database's clock. No row: the claim is lost. What
+-- has landed is compared too, so that a page whose commit was in doubt cannot land again.
 WITH held AS (
     UPDATE work_items
        SET lease_until = now() + make_interval(secs => :lease_s), attempts = 1
@@ -33,7 +38,7 @@ UPDATE partitions AS p
        requests = p.requests + :requests,
        fetch_ms = p.fetch_ms + :elapsed_ms
   FROM held
- WHERE p.partition_id = held.partition_id AND p.next_offset = :offset
+ WHERE p.partition_id = held.partition_id AND p.landed = :landed_before
 RETURNING now() - make_interval(secs => :elapsed_ms / 1000.0) AS read_at;
 
 -- name: partition_fetched
@@ -67,7 +72,15 @@ SELECT p.partition_id, p.number, p.slice, p.price_low, p.price_high, p.planned_o
  ORDER BY p.number;
 
 -- name: run_to_plan
-SELECT run_id, feed, kind, updated_from FROM runs WHERE run_id = :run_id;
+SELECT run_id, feed, kind, updated_from, opened_at FROM runs WHERE run_id = :run_id;
+
+-- name: partition_to_cut
+-- One that outgrew its plan, and on which finer axes the scan found every offer.
+SELECT p.partition_id, p.slice, p.sweep, p.next_offset, r.landed_on, h.probes
+  FROM partitions AS p
+  JOIN runs AS r USING (run_id)
+  LEFT JOIN heatmaps AS h USING (run_id)
+ WHERE p.partition_id = :partition_id;
 
 -- name: density
 -- The catalogue's own density on the price axis: stones on sale by whole dollars per carat.

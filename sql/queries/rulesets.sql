@@ -15,6 +15,10 @@ VALUES (:name, :checksum, :source, :author)
 ON CONFLICT (checksum) DO NOTHING
 RETURNING ruleset_id;
 
+-- name: lock_activation
+-- One activation at a time, until the transaction ends.
+SELECT pg_advisory_xact_lock(hashtext('facet.activate'));
+
 -- name: retire_active_ruleset
 UPDATE rulesets SET state = 'retired', retired_at = now()
  WHERE state = 'active' AND ruleset_id <> :ruleset_id

@@ -25,18 +25,31 @@ UPDATE runs
  WHERE run_id = :run_id AND state = 'planning'
 RETURNING run_id;
 
--- name: run_scan_calls
--- For whoever watches; no other meaning.
-UPDATE runs SET scan_calls = :calls WHERE run_id = :run_id AND state = 'planning';
+-- name: add_scan_calls
+-- Requests that planned, cut or swept; those of pages stand with their partitions.
+UPDATE runs SET scan_calls = scan_calls + :calls WHERE run_id = :run_id;
+
+-- name: runs_to_sweep
+-- Full runs that have read everything get their sweep item, once: the unique index sees to it when
+-- two stewards ask at the same moment. Returns the runs that got one.
+INSERT INTO work_items (kind, run_id, attempts_max, priority, traceparent)
+SELECT 'sweep', r.run_id, :attempts_max, 0, r.traceparent
+  FROM runs AS r
+ WHERE r.state = 'fetching' AND r.kind = 'full'
+   AND NOT EXISTS (SELECT FROM work_items AS w WHERE w.run_id = r.run_id AND w.finished_at IS NULL)
+ON CONFLICT (kind, run_id) WHERE partition_id IS NULL DO NOTHING
+RETURNING run_id;
 
 -- name: runs_to_reconcile
--- Runs whose last work item has closed get their reconcile item, once: the unique index sees to it
--- when two stewards ask at the same moment. Returns the runs that got one.
+-- Runs whose last work item has closed, a full one's sweep included, get their reconcile item,
+-- once. Returns the runs that got one.
 INSERT INTO work_items (kind, run_id, attempts_max, priority, traceparent)
 SELECT 'reconcile', r.run_id, :attempts_max, 0, r.traceparent
   FROM runs AS r
  WHERE r.state IN ('planning', 'fetching')
    AND NOT EXISTS (SELECT FROM work_items AS w WHERE w.run_id = r.run_id AND w.finished_at IS NULL)
+   AND (r.state = 'planning' OR r.kind <> 'full'
+        OR EXISTS (SELECT FROM work_items AS w WHERE w.run_id = r.run_id AND w.kind = 'sweep'))
 ON CONFLICT (kind, run_id) WHERE partition_id IS NULL DO NOTHING
 RETURNING run_id;
 
@@ -84,12 +97,12 @@ SELECT run_id, feed, kind, state, reason, opened_at, finished_at, counted, lande
 -- Everything someone who watches a run wants to know, in one row. Times in seconds.
 SELECT r.run_id, r.feed, r.kind, r.state, r.reason, r.opened_at, r.updated_from, r.finished_at,
        r.counted, r.offers, r.delisted,
-       coalesce(h.calls, r.scan_calls) AS scan_calls,
+       r.scan_calls, h.calls AS heatmap_calls,
        h.rounds AS scan_rounds, h.failed AS scan_failed, h.estimated AS scan_estimated,
        h.balance, h.why_stopped,
-       p.partitions, p.fetched, p.folded, p.planned_offers, p.landed, p.pages, p.largest,
+       p.partitions, p.cut, p.swept, p.fetched, p.folded, p.planned_offers, p.landed, p.pages, p.largest,
        p.inserted, p.changed, p.unchanged, p.rejected, p.price_changes,
-       coalesce(h.calls, r.scan_calls) + p.requests AS requests,
+       r.scan_calls + p.requests AS requests,
        w.dead, w.open,
        extract(epoch FROM coalesce(r.fetching_at, r.finished_at, now()) - r.opened_at)::float8 AS plan_s,
        extract(epoch FROM coalesce(p.fetch_end, r.finished_at, now()) - r.fetching_at)::float8 AS fetch_s,
@@ -105,7 +118,10 @@ SELECT r.run_id, r.feed, r.kind, r.state, r.reason, r.opened_at, r.updated_from,
               coalesce(max(planned_offers), 0) AS largest,
               CASE WHEN bool_and(fetched_at IS NOT NULL) THEN max(fetched_at) END AS fetch_end,
               CASE WHEN bool_and(folded_at IS NOT NULL) THEN max(folded_at) END AS fold_end,
-              coalesce(sum(planned_offers), 0)::bigint AS planned_offers,
+              coalesce(sum(planned_offers) FILTER (WHERE parent_id IS NULL AND NOT sweep), 0)::bigint
+                  AS planned_offers,
+              count(*) FILTER (WHERE parent_id IS NOT NULL) AS cut,
+              count(*) FILTER (WHERE sweep) AS swept,
               coalesce(sum(landed), 0)::bigint AS landed,
               coalesce(sum(pages), 0)::bigint AS pages,
               coalesce(sum(requests), 0)::bigint AS requests,

@@ -175,7 +175,7 @@ SELECT r.partition_id, r.position, :run_id, :feed, coalesce(r.offer_id, x.offer_
 -- name: withdraw_rejected
 -- A stone whose offer can no longer be read or priced is taken off sale at once: its old price may
 -- be wrong. Not where the same partition also holds a later, sound version of the offer, nor where
--- the stone was written from a later one.
+-- the stone was written from a later one, nor, `overtaken`, where `drop_overtaken` would drop it.
 UPDATE diamonds AS d
    SET on_sale = false, off_sale_reason = 'rejected', off_sale_at = now(), changed_at = now(),
        run_id = :run_id, read_at = x.read_at
@@ -186,4 +186,15 @@ UPDATE diamonds AS d
          ORDER BY offer_id) AS x
  WHERE d.feed = :feed AND d.offer_id = x.offer_id AND d.on_sale AND d.read_at <= x.read_at
    AND NOT EXISTS (SELECT FROM staged_stones AS s
-                    WHERE s.offer_id = x.offer_id AND s.read_at >= x.read_at);
+                    WHERE s.offer_id = x.offer_id AND s.read_at >= x.read_at)
+   AND NOT (:overtaken AND (
+       EXISTS (SELECT FROM runs AS later
+                WHERE later.feed = :feed AND later.opened_at > :opened_at
+                  AND later.kind = 'full' AND later.state = 'complete')
+       OR x.offer_id IN (
+          SELECT r.offer_id
+            FROM raw_offers AS r
+            JOIN partitions AS p USING (partition_id)
+            JOIN runs AS later ON later.run_id = p.run_id
+           WHERE later.feed = :feed AND later.opened_at > :opened_at
+             AND r.landed_on >= :landed_on AND r.landed_on = later.landed_on)));

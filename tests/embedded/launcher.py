@@ -1,6 +1,7 @@
 """A launcher to be killed: `python -m tests.embedded.launcher HOME`.
 
-Runs the servers and a `worker` that has a child of its own, and prints a line when all is up.
+Runs the servers and a `worker` that has a child of its own, and prints a line when all is up. Words
+after HOME: `light` leaves PostgreSQL out, `deaf` makes the worker ignore SIGTERM.
 """
 
 import sys
@@ -24,7 +25,7 @@ def family(*words: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    with Supervisor(Path(sys.argv[1])) as supervisor:
+    with Supervisor(Path(sys.argv[1]), database="light" not in sys.argv) as supervisor:
         supervisor.start_process("worker", family(*sys.argv[2:]))
         sys.stdout.write("up\n")
         sys.stdout.flush()

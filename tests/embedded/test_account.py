@@ -37,7 +37,7 @@ def test_the_servers_run_as_nobody(home: Path) -> None:
 @root_only
 def test_an_open_home_holds_the_servers_folder(home: Path) -> None:
     before = mode(home.parent)
-    with start_servers(home) as servers:
+    with start_servers(home, database=False) as servers:
         assert servers.session.servers == home / "servers"
     assert mode(home) == 0o711
     assert mode(home.parent) == before
@@ -45,15 +45,15 @@ def test_an_open_home_holds_the_servers_folder(home: Path) -> None:
 
 @root_only
 def test_below_a_closed_folder_the_servers_folder_is_elsewhere(closed_home: Path) -> None:
-    with start_servers(closed_home) as servers:
+    with start_servers(closed_home, database=False) as servers:
         folder = servers.session.servers
         assert folder.parent == account.ROOT_FOLDER
-        (folder / "postgres-18" / "mark").touch()
+        (folder / "valkey" / "mark").touch()
     assert mode(closed_home.parent) == 0o700
     assert (closed_home / "servers-folder").read_text().strip() == str(folder)
-    with start_servers(closed_home) as servers:
+    with start_servers(closed_home, database=False) as servers:
         assert servers.session.servers == folder
-        assert (folder / "postgres-18" / "mark").exists()
+        assert (folder / "valkey" / "mark").exists()
     erase(closed_home)
     assert not folder.exists()
     assert not closed_home.exists()
@@ -70,7 +70,7 @@ def test_a_recorded_folder_that_is_gone_is_never_begun_anew(closed_home: Path) -
 
 @root_only
 def test_data_that_moved_below_a_closed_folder_is_refused(home: Path, closed_home: Path) -> None:
-    with start_servers(home, broker=False):
+    with start_servers(home, database=False):
         pass
     home.rename(closed_home)
     with pytest.raises(BadSettings, match="cannot get into"):

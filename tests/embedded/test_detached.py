@@ -18,8 +18,8 @@ PROJECT = Path(__file__).parents[2]
 PATH = {"PYTHONPATH": ":".join([str(PROJECT), *sys.path])}
 
 
-def command(home: Path) -> list[str]:
-    return [sys.executable, "-m", "tests.embedded.launcher", str(home)]
+def command(home: Path, *words: str) -> list[str]:
+    return [sys.executable, "-m", "tests.embedded.launcher", str(home), *words]
 
 
 def test_up_twice_is_once_and_down_ends_all_of_it(home: Path) -> None:
@@ -41,8 +41,9 @@ def test_up_twice_is_once_and_down_ends_all_of_it(home: Path) -> None:
 
 
 def test_two_starts_at_once_end_with_one(home: Path) -> None:
+    argv = command(home, "light")
     with ThreadPoolExecutor(2) as pool:
-        starts = [pool.submit(spawn_detached, command(home), home=home, env=PATH) for _ in "ab"]
+        starts = [pool.submit(spawn_detached, argv, home=home, env=PATH) for _ in "ab"]
         first, second = (start.result() for start in starts)
     assert first == second
     assert stop_running(home)
@@ -66,8 +67,8 @@ def test_a_start_that_takes_too_long_is_ended(home: Path) -> None:
     said = home / "said"
     slow = "import os, pathlib, sys, time; pathlib.Path(sys.argv[1]).write_text(str(os.getpid()))"
     argv = [sys.executable, "-c", f"{slow}; time.sleep(600)", str(said)]
-    with pytest.raises(NotNow, match="was not ready in 1 s"):
-        spawn_detached(argv, home=home, timeout_s=1)
+    with pytest.raises(NotNow, match="was not ready in 3 s"):
+        spawn_detached(argv, home=home, timeout_s=3)
     until(lambda: not psutil.pid_exists(int(said.read_text())))
 
 
@@ -75,7 +76,7 @@ def test_down_kills_a_launcher_that_does_not_end(home: Path) -> None:
     deaf = (
         "import signal, sys; from pathlib import Path\n"
         "from cli.embedded.supervisor import Supervisor\n"
-        "with Supervisor(Path(sys.argv[1])) as supervisor:\n"
+        "with Supervisor(Path(sys.argv[1]), database=False) as supervisor:\n"
         "    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
         "    supervisor.ready()\n"
         "    signal.pause()\n"
@@ -89,7 +90,7 @@ def test_down_kills_a_launcher_that_does_not_end(home: Path) -> None:
 
 
 def test_the_environment_of_a_start_is_not_handed_down(home: Path) -> None:
-    runtime = spawn_detached(command(home), home=home, env=PATH)
+    runtime = spawn_detached(command(home, "light"), home=home, env=PATH)
     worker = runtime.processes["worker"].find()
     assert worker is not None
     environment = worker.environ()

@@ -12,12 +12,13 @@ import psutil
 import psycopg
 import pytest
 
-from cli.embedded import leftovers
+from cli.embedded import leftovers, memory
 from cli.embedded import supervisor as module
 from cli.embedded.backoff import Backoff
 from cli.embedded.home import live_runtime, read_runtime
 from cli.embedded.leftovers import of_server
-from cli.embedded.process_id import ProcessId
+from cli.embedded.memory import Peak, peak_memory
+from cli.embedded.process_id import ProcessId, start_mark
 from cli.embedded.servers import start_servers
 from cli.embedded.supervisor import Supervisor
 from shared.errors import NotNow
@@ -80,7 +81,7 @@ def test_the_next_start_ends_a_deaf_process_and_its_child(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(leftovers, "STOP_WAIT_S", 0.5)
-    with launcher(home, "deaf") as process:
+    with launcher(home, "light", "deaf") as process:
         orphans = printed_numbers(home / "logs" / "worker.log")
         process.kill()
     assert all(orphan.is_running() for orphan in orphans)
@@ -97,6 +98,15 @@ def test_sigterm_stops_everything_in_order(home: Path) -> None:
     assert read_runtime(home) is None
     log = (home / "logs" / "postgres.log").read_text()
     assert "database system is shut down" in log
+
+
+def test_two_processes_have_start_marks_of_their_own() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as later:
+        assert start_mark(later.pid) == start_mark(later.pid)
+        assert start_mark(later.pid) != start_mark(os.getpid())
+        later.communicate(b"\n")
+    with pytest.raises(psutil.NoSuchProcess):
+        start_mark(later.pid)
 
 
 def test_a_reused_process_number_is_not_touched(home: Path) -> None:
@@ -132,7 +142,9 @@ def test_a_crashed_process_is_started_again_without_its_children(home: Path) -> 
 
 
 @pytest.mark.parametrize("name", ["postgres", "valkey"])
-def test_a_crashed_server_comes_back_at_the_same_address(home: Path, name: str) -> None:
+def test_a_crashed_server_comes_back_with_its_data_at_the_same_address(
+    home: Path, name: str
+) -> None:
     with Supervisor(home) as supervisor:
         servers = supervisor.servers
         url = str(servers.database_url).replace("+psycopg", "")
@@ -203,7 +215,7 @@ def test_a_process_gets_its_environment_and_a_log_closed_to_others(home: Path) -
 
 
 def test_a_failing_launch_gives_everything_back(home: Path) -> None:
-    with pytest.raises(ZeroDivisionError), Supervisor(home) as supervisor:
+    with pytest.raises(ZeroDivisionError), Supervisor(home, database=False) as supervisor:
         child = supervisor.start_process("worker", family())
         children = everything(home)
         _ = 1 / 0
@@ -223,22 +235,36 @@ def test_a_second_supervisor_is_told_that_one_is_running(home: Path) -> None:
 
 
 HEAVY = """
-import os, time
+import os, pathlib, sys, time
 if os.fork() == 0:
     heavy = bytearray(80_000_000)
-    print("full", flush=True)
-    time.sleep(1.2)
+    os.write(1, b"full ")
+    while not pathlib.Path(sys.argv[1]).exists():
+        time.sleep(0.01)
     os._exit(0)
 os.wait()
-print("done", flush=True)
+os.write(1, b"done ")
 time.sleep(600)
 """
 
 
-def test_the_peak_of_a_process_counts_children_that_have_ended(home: Path) -> None:
+def test_the_peak_of_a_process_counts_children_that_have_ended(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = []
+
+    def counted(roots: dict[str, int]) -> dict[str, Peak]:
+        looks.append(peak_memory(roots))
+        return looks[-1]
+
+    monkeypatch.setattr(memory, "peak_memory", counted)
     with Supervisor(home, broker=False) as supervisor:
-        supervisor.start_process("worker", [sys.executable, "-c", HEAVY])
+        supervisor.start_process("worker", [sys.executable, "-c", HEAVY, str(tmp_path / "end")])
         log = home / "logs" / "worker.log"
+        until(lambda: "full" in log.read_text())
+        seen = len(looks)
+        until(lambda: len(looks) > seen + 1)
+        (tmp_path / "end").touch()
         until(lambda: "done" in log.read_text())
         peaks = supervisor.memory()
     assert set(peaks) == {"supervisor", "postgres", "worker"}

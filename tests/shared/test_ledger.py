@@ -154,9 +154,7 @@ def test_the_last_attempt_makes_a_dead_letter_with_the_error(engine: Engine) -> 
 
 def test_what_is_due_is_announced_once_the_most_urgent_first(engine: Engine) -> None:
     run_id = open_run(engine)
-    light, heavy = (
-        due_item_of(engine, run_id, number, priority) for number, priority in ((1, 5), (2, 9))
-    )
+    light, heavy = (due_item_of(engine, run_id, priority=priority) for priority in (5, 9))
     with transaction(engine) as tx:
         sent = ledger.announce(tx, "fetch", again_s=30, announced_max=10)
         assert [one.item_id for one in sent] == [heavy, light]
@@ -176,7 +174,7 @@ def test_an_announcement_that_was_lost_is_made_again(engine: Engine) -> None:
 def test_only_so_many_messages_wait_in_the_broker(engine: Engine) -> None:
     run_id = open_run(engine)
     for number in range(1, 6):
-        due_item_of(engine, run_id, number, priority=number)
+        due_item_of(engine, run_id, priority=number)
     with transaction(engine) as tx:
         assert len(ledger.announce(tx, "fetch", again_s=30, announced_max=2)) == 2
         assert ledger.announce(tx, "fetch", again_s=30, announced_max=2) == []
@@ -202,8 +200,8 @@ def test_a_delay_grows_and_stays_within_its_bound(attempts: int) -> None:
     assert min(120, 2**attempts) / 2 <= wait_s <= min(120, 2**attempts)
 
 
-def due_item_of(engine: Engine, run_id: UUID, number: int, priority: int) -> int:
+def due_item_of(engine: Engine, run_id: UUID, *, priority: int) -> int:
     """One of several items of a run."""
     with transaction(engine) as tx:
-        partition_id = insert_partition(tx, run_id, number=number)
+        partition_id = insert_partition(tx, run_id)
         return ledger.add(tx, "fetch", run_id, partition_id=partition_id, priority=priority)

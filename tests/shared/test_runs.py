@@ -99,16 +99,16 @@ def test_the_database_refuses_partitions_that_do_not_tile(
 ) -> None:
     run_id = open_run(engine)
     with pytest.raises(IntegrityError, match="do not tile"), transaction(engine) as tx:
-        for number, span in enumerate(spans, 1):
-            insert_partition(tx, run_id, number=number, span=span)
+        for span in spans:
+            insert_partition(tx, run_id, span=span)
         runs.fetching(tx, run_id, counted=1)
 
 
 def test_partitions_that_tile_are_taken_pieces_of_one_price_together(engine: Engine) -> None:
     run_id = open_run(engine)
     with transaction(engine) as tx:
-        for number, span in enumerate([Span(0, 9), Span(9, 10), Span(9, 10), Span(10, None)], 1):
-            insert_partition(tx, run_id, number=number, span=span)
+        for span in (Span(0, 9), Span(9, 10), Span(9, 10), Span(10, None)):
+            insert_partition(tx, run_id, span=span)
         runs.fetching(tx, run_id, counted=1)
 
 

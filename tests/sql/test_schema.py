@@ -16,7 +16,7 @@ def test_migrations_lead_to_the_schema_file(database_url: str, engine: Engine) -
 
 
 def test_migrating_again_changes_nothing(engine: Engine) -> None:
-    assert db.migrate(engine) == (db.expected_version(), db.expected_version())
+    assert db.migrate(engine) == (db.versions()[-1], db.versions()[-1])
 
 
 def test_the_catalogue_has_every_canonical_column(engine: Engine) -> None:

@@ -1,8 +1,14 @@
 """One partition into raw offers: page by page, once, whatever breaks in between."""
 
+import itertools
+import random
+from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sqlalchemy import Engine
 
 from scheduler import steward
@@ -11,13 +17,14 @@ from shared.db import transaction
 from shared.errors import ClaimLost, Stopped, SupplierRefused, SupplierUnavailable
 from shared.feeds.base import RawOffer
 from shared.ledger import Claim
-from tests.builders import LEASE_S, claim, held_item, item_now, lapse, rows
+from tests.builders import LEASE_S, claim, held_item, item_now, lapse, open_run, rows
+from tests.conftest import own_database
 from tests.fakes import SLICING, FakeSource, raw_offer
 from worker.fetch import fetch_partition
 
 
 def fetch(engine: Engine, held: Claim, source: FakeSource, **wanted: Any) -> None:
-    values = {"slicing": SLICING, "lease_s": LEASE_S} | wanted
+    values = {"slicing": SLICING, "offers_max": 1_000, "lease_s": LEASE_S} | wanted
     fetch_partition(held, engine=engine, source=source, **values)
 
 
@@ -50,16 +57,70 @@ def test_every_offer_lands_once_and_the_fold_is_queued(engine: Engine, number: i
     fetch(engine, held, source)
     assert landed(engine) == ids(source)
     (part,) = rows(engine, "SELECT * FROM partitions")
-    assert (part["landed"], part["next_offset"], part["requests"]) == (number, number, source.sent)
+    assert (part["landed"], part["requests"]) == (number, source.sent)
     assert part["fetched_at"] is not None
     assert item_now(engine, held.item_id)["state"] == "done"
-    assert rows(engine, "SELECT state FROM work_items WHERE kind = 'fold'") == [{"state": "due"}]
+    queued = rows(engine, "SELECT kind FROM work_items WHERE state = 'due' AND kind <> 'plan'")
+    assert queued == [{"kind": "fold"}]
 
 
-def test_a_short_page_is_not_the_last(engine: Engine) -> None:
-    source = FakeSource(offers(40), short=frozenset({0, 11}))
+@pytest.mark.parametrize("short", [{0, 11}, {0}, {5, 6, 7}, set(range(40))])
+def test_a_short_page_is_not_the_last(engine: Engine, short: set[int]) -> None:
+    source = FakeSource(offers(40), short=frozenset(short))
     fetch(engine, held_item(engine), source)
     assert landed(engine) == ids(source)
+
+
+def test_what_is_sold_before_our_place_hides_nothing(engine: Engine) -> None:
+    """A listing shifts to the left by more than the overlap between two pages, several times."""
+
+    def sell(offset: int) -> None:
+        if source.offers and source.sent % 3 == 0:
+            gone.extend(source.offers[:9])
+            del source.offers[:9]
+
+    gone: list[RawOffer] = []
+    source = FakeSource(offers(200), before_page=sell)
+    fetch(engine, held_item(engine), source)
+    assert gone
+    assert set(ids(source)) <= set(landed(engine))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.data())
+def test_a_stone_present_throughout_is_never_missed(moving: Engine, data: st.DataObject) -> None:
+    """Whatever is sold and added between any two pages, as long as the order is kept."""
+    added = itertools.count(10_000)
+
+    def move(offset: int) -> None:
+        for _ in range(data.draw(st.integers(0, 12))):
+            if source.offers:
+                del source.offers[data.draw(st.integers(0, len(source.offers) - 1))]
+        source.offers += [raw_offer(next(added)) for _ in range(data.draw(st.integers(0, 5)))]
+        present.intersection_update(ids(source))
+
+    source = FakeSource(offers(data.draw(st.integers(0, 90))), before_page=move)
+    present = set(ids(source))
+    held = held_item(moving, run_id=open_run(moving, f"feed-{uuid4()}"))
+    fetch(moving, held, source)
+    read = "SELECT offer_id FROM raw_offers WHERE partition_id = :p"
+    assert present <= {row["offer_id"] for row in rows(moving, read, p=held.partition_id)}
+
+
+@pytest.fixture(scope="module")
+def moving(template: str) -> Iterator[Engine]:
+    """One database for all examples of the property above."""
+    with own_database(template) as made:
+        yield made
+
+
+def test_a_listing_without_any_order_ends_all_the_same(engine: Engine) -> None:
+    def shuffle(offset: int) -> None:
+        random.Random(source.sent).shuffle(source.offers)
+
+    source = FakeSource(offers(100), before_page=shuffle)
+    fetch(engine, held_item(engine), source)
+    assert source.sent < 100
 
 
 def test_a_listing_that_never_ends_is_followed_a_little_past_its_count(engine: Engine) -> None:
@@ -76,13 +137,29 @@ def test_a_listing_that_never_ends_is_followed_a_little_past_its_count(engine: E
     assert 100 < len(landed(engine)) <= 610
 
 
-def test_a_partition_deeper_than_the_offset_reaches_is_refused_with_what_it_has(
+def test_a_partition_that_outgrew_its_plan_is_closed_with_what_it_has_and_cut(
     engine: Engine,
 ) -> None:
-    held, source = held_item(engine), FakeSource(offers(400))
+    held, source = held_item(engine), FakeSource(offers(3_000))
+    fetch(engine, held, source, offers_max=1_000)
+    assert landed(engine) == ids(source)[: len(landed(engine))]
+    assert 600 <= len(landed(engine)) < 1_000
+    queued = rows(engine, "SELECT kind FROM work_items WHERE state = 'due' AND kind <> 'plan'")
+    assert sorted(row["kind"] for row in queued) == ["cut", "fold"]
+
+
+def test_one_that_outgrew_its_plan_a_little_is_read_to_its_end(engine: Engine) -> None:
+    source = FakeSource(offers(1_450))
+    slicing = SLICING._replace(depth=5_000)
+    fetch(engine, held_item(engine, planned_offers=900), source, slicing=slicing)
+    assert landed(engine) == ids(source)
+
+
+def test_a_partition_that_cannot_be_cut_is_refused_with_what_it_has(engine: Engine) -> None:
+    held, source = held_item(engine, saturated=True), FakeSource(offers(400))
     with pytest.raises(SupplierRefused, match="none beyond 200"):
         fetch(engine, held, source, slicing=SLICING._replace(depth=200))
-    assert len(landed(engine)) == 210
+    assert len(landed(engine)) > 200
 
 
 def test_a_supplier_that_breaks_halfway_costs_the_page_that_was_asked_for(engine: Engine) -> None:
@@ -94,10 +171,10 @@ def test_a_supplier_that_breaks_halfway_costs_the_page_that_was_asked_for(engine
     source = FakeSource(offers(55), before_page=breaks_at_30)
     with pytest.raises(SupplierUnavailable):
         fetch(engine, held, source)
-    assert landed(engine) == ids(source)[:30]
+    assert landed(engine) == ids(source)[:35]
     whole = FakeSource(source.offers)
     fetch(engine, again(engine, held), whole)
-    assert whole.pages == [30, 40, 50, 55]
+    assert whole.pages[0] == 30
     assert landed(engine) == ids(source)
 
 
@@ -125,6 +202,7 @@ def test_a_worker_that_wakes_too_late_lands_nothing(engine: Engine) -> None:
     source = FakeSource(offers(45), before_page=another_takes_over)
     with pytest.raises(ClaimLost):
         fetch(engine, late, source)
+    assert present
     assert landed(engine) == ids(source)
     assert item_now(engine, late.item_id)["state"] == "done"
 
@@ -133,14 +211,14 @@ def test_who_is_asked_to_stop_stops_at_a_page(engine: Engine) -> None:
     held, source = held_item(engine), FakeSource(offers(35))
     with pytest.raises(Stopped):
         fetch(engine, held, source, stopping=lambda: len(source.pages) == 2)
-    assert landed(engine) == ids(source)[:20]
+    assert landed(engine) == ids(source)[:15]
 
 
 def test_a_run_cancelled_meanwhile_lands_no_further_page(engine: Engine) -> None:
     held = held_item(engine)
 
     def cancel(offset: int) -> None:
-        if offset == 10:
+        if offset == 5:
             with transaction(engine) as tx:
                 runs.cancel(tx, held.run_id, reason="wrong account", actor="ana")
 

@@ -71,6 +71,7 @@ CREATE TABLE heatmaps (
     failed      int NOT NULL,
     estimated   int NOT NULL,  -- partitions whose weight was never counted
     balance     double precision,  -- heaviest worker over the mean, as planned
+    probes      jsonb NOT NULL,  -- what was asked of the feed itself, such as whether all have a carat
     why_stopped text NOT NULL,
     duration_ms bigint NOT NULL,
     made_at     timestamptz NOT NULL DEFAULT now()
@@ -80,7 +81,8 @@ CREATE TABLE partitions (
     partition_id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     run_id         uuid NOT NULL REFERENCES runs,
     number         int NOT NULL,  -- from 1, in the order of the axis
-    parent_id      bigint REFERENCES partitions,  -- it was cut out of that one while running
+    parent_id      bigint REFERENCES partitions,  -- cut out of that one, which outgrew its plan
+    sweep          boolean NOT NULL DEFAULT false,  -- of what changed while the run was reading
     slice          jsonb NOT NULL,  -- shared/feeds/base.py: Slice
     price_low      bigint,  -- inclusive, the feed's whole units; NULL: not on the price axis
     price_high     bigint,  -- exclusive; NULL with a price_low: no upper end
@@ -122,7 +124,8 @@ BEGIN
                    count(*) OVER () AS places
               FROM (SELECT DISTINCT price_low, price_high
                       FROM partitions
-                     WHERE run_id = NEW.run_id AND parent_id IS NULL AND price_low IS NOT NULL) AS spans
+                     WHERE run_id = NEW.run_id AND parent_id IS NULL AND NOT sweep
+                       AND price_low IS NOT NULL) AS spans
             WINDOW axis AS (ORDER BY price_low, price_high NULLS LAST)) AS walk
      WHERE (place = 1 AND low <> 0)
         OR (place > 1 AND previous_high IS DISTINCT FROM low)
@@ -156,7 +159,7 @@ CREATE TABLE work_items (
     created_at   timestamptz NOT NULL DEFAULT now(),
     finished_at  timestamptz,
     traceparent  text,
-    CONSTRAINT known_kind CHECK (kind IN ('plan', 'fetch', 'fold', 'reconcile')),
+    CONSTRAINT known_kind CHECK (kind IN ('plan', 'fetch', 'cut', 'fold', 'sweep', 'reconcile')),
     CONSTRAINT known_state CHECK (state IN ('due', 'held', 'done', 'dead', 'cancelled')),
     CONSTRAINT held_has_holder CHECK
         ((state = 'held') = (owner IS NOT NULL) AND (state = 'held') = (lease_until IS NOT NULL)),

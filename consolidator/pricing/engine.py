@@ -1,0 +1,189 @@
+"""Price stones under one ruleset: compiled once, then column by column.
+
+Pure: no clock, no database, no network. docs/pricing.md is the language and the chain;
+`matching.py` finds each stone's rule and `chain.py` does the sums.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from consolidator.pricing.amounts import CENTS_MAX, Cents, Flags
+from consolidator.pricing.chain import PRICED, WORDS, Chain, Rates, Terms
+from consolidator.pricing.explain import Explanation, explanation, one_stone
+from consolidator.pricing.fields import COST, PRESENT_PRICE, TAXED_COST
+from consolidator.pricing.matching import NO_RULE, Matcher
+from consolidator.pricing.numbers import exact_rate
+from consolidator.pricing.ruleset import Ruleset
+from consolidator.pricing.wording import Seen, detail
+
+ENGINES_KEPT = 8
+SLICE_STONES = 10_000  # of a longer frame at a time; bounds the memory on the way
+
+# What `Engine.price` answers, a row for each stone.
+PRICED_SCHEMA: dict[str, type[pl.DataType]] = {
+    "price_cents": pl.Int64,  # above 0; null where refused
+    "price_currency": pl.String,  # the shop's; null where refused
+    "rule": pl.String,  # that matched, also where the stone was refused after it
+    "refusal": pl.String,  # a word of Refusal; null where priced
+    "refusal_detail": pl.String,  # the amounts behind it; null where priced
+    "shop_cost_cents": pl.Int64,  # null, as the next two, where the chain did not get so far
+    "taxed_cost_cents": pl.Int64,
+    "unrounded_price_cents": pl.Int64,
+}
+
+
+class Worked(NamedTuple):
+    """Stones after the chain, and which conditions they met on the way."""
+
+    stones: pl.DataFrame
+    chain: Chain
+    present: Cents  # 0: no present price
+    met: list[Flags]  # as of Matcher.met
+
+
+class Engine:
+    """A compiled ruleset. Never changes; threads may share it."""
+
+    def __init__(self, ruleset: Ruleset, rates: Mapping[str, Decimal]) -> None:
+        self.ruleset = ruleset
+        self.rates = Rates(ruleset.currency, rates)
+        self.terms = Terms(ruleset)
+        self.matcher = Matcher([rule.when for rule in ruleset.rules])
+        asked = [field.name for field in self.matcher.fields if not field.chained]
+        # The columns of a stone that its price depends on, apart from its present price.
+        self.columns = tuple(dict.fromkeys(["cost_cents", "cost_currency", *asked]))
+        self._names = pl.Series([rule.name for rule in ruleset.rules], dtype=pl.String)
+
+    def price(self, stones: pl.DataFrame) -> pl.DataFrame:
+        """Price every stone, or say why not.
+
+        stones  at least `columns`, in the types of STONE_SCHEMA (`feed`: String). With
+                `present_price_cents` (Int64, in the shop's currency; null: none) the guards of
+                rise and fall apply.
+
+        Returns PRICED_SCHEMA, a row for a row; of price and refusal exactly one is null.
+        """
+        parts = [self._priced(part) for part in stones.iter_slices(SLICE_STONES)]
+        return pl.concat(parts) if parts else pl.DataFrame(schema=PRICED_SCHEMA)
+
+    def explain(self, stone: Mapping[str, Any]) -> Explanation:
+        """Why one stone has its price, or none: the chain, and every rule up to its own.
+
+        stone  its values by column of STONE_SCHEMA, `feed` and `present_price_cents`; a column
+               left out is missing. Decimals may be text, whole numbers or floats.
+
+        Raises BadMessage for an unknown column, or a value that its column cannot hold.
+        """
+        worked = self.work(one_stone(stone))
+        met = {condition: bool(flags[0]) for condition, flags in self.matcher.named(worked.met)}
+        return explanation(
+            self.seen(worked, 0),
+            met,
+            ruleset=self.ruleset,
+            rates=self.rates,
+            asked=self.matcher.fields,
+        )
+
+    def work(self, stones: pl.DataFrame) -> Worked:
+        """Take every stone through the chain."""
+        chain = Chain.start(_whole(stones["cost_cents"]))
+        self.rates.convert(chain, stones["cost_currency"])
+        self.terms.tax_cost(chain)
+        chained = {COST.name: chain.shop_cost, TAXED_COST.name: chain.taxed_cost}
+        met = self.matcher.met(self.matcher.read(stones, chained))
+        first = self.matcher.first(met, stones.height)
+        chain.rule = np.where(chain.going(), first, NO_RULE)
+        self.terms.apply_rule(chain)
+        self.terms.round_price(chain)
+        present = np.zeros(stones.height, dtype=np.int64)
+        if PRESENT_PRICE in stones.columns:
+            present = _whole(stones[PRESENT_PRICE])
+            present = np.where((present > 0) & (present <= CENTS_MAX), present, 0)
+        self.terms.guard(chain, present)
+        return Worked(stones.select(self.columns), chain, present, met)
+
+    def seen(self, worked: Worked, row: int) -> Seen:
+        """One of the stones, as plain values."""
+        chain = worked.chain
+        refusal = int(chain.refusal[row])
+        return Seen(
+            stone=worked.stones.row(row, named=True),
+            present=int(worked.present[row]),
+            cost=int(chain.cost[row]),
+            shop_cost=int(chain.shop_cost[row]),
+            taxed_cost=int(chain.taxed_cost[row]),
+            rule=int(chain.rule[row]),
+            unrounded=int(chain.unrounded[row]),
+            price=int(chain.price[row]),
+            margin_price=int(chain.margin_price[row]),
+            lowest=int(chain.lowest[row]),
+            highest=int(chain.highest[row]),
+            refusal=None if refusal == PRICED else WORDS[refusal],
+        )
+
+    def _priced(self, stones: pl.DataFrame) -> pl.DataFrame:
+        worked = self.work(stones)
+        chain = worked.chain
+        priced = chain.going()
+        refusals: list[str | None] = [None] * stones.height
+        details: list[str | None] = [None] * stones.height
+        for row in np.flatnonzero(~priced).tolist():
+            seen = self.seen(worked, row)
+            refusals[row] = seen.refusal
+            details[row] = detail(seen, self.ruleset, self.matcher.fields)
+        currency = pl.Series([self.ruleset.currency], dtype=pl.String)
+        return pl.DataFrame(
+            {
+                "price_cents": _amounts(np.where(priced, chain.price, 0)),
+                "price_currency": currency.gather(_places(priced, 0)),
+                "rule": self._names.gather(_places(chain.rule != NO_RULE, chain.rule)),
+                "refusal": refusals,
+                "refusal_detail": details,
+                "shop_cost_cents": _amounts(chain.shop_cost),
+                "taxed_cost_cents": _amounts(chain.taxed_cost),
+                "unrounded_price_cents": _amounts(chain.unrounded),
+            },
+            schema=PRICED_SCHEMA,
+        )
+
+
+_engines: dict[tuple[str, frozenset[tuple[str, Decimal]]], Engine] = {}
+
+
+def compile_ruleset(ruleset: Ruleset, rates: Mapping[str, Decimal] | None = None) -> Engine:
+    """The engine of a ruleset; the same one again for the same content and rates.
+
+    rates  currency → what one unit of it is worth in the shop's currency, of at most nine digits;
+           None: those of the ruleset's file. A currency in neither refuses its stones.
+
+    Raises ValueError for a rate that `exact_rate` refuses.
+    """
+    if rates is None:
+        rates = {currency: dated.rate for currency, dated in ruleset.rates.items()}
+    exact = {currency: exact_rate(rate) for currency, rate in rates.items()}
+    key = ruleset.checksum, frozenset(exact.items())
+    engine = _engines.get(key)
+    if engine is None:
+        engine = _engines[key] = Engine(ruleset, exact)
+        while len(_engines) > ENGINES_KEPT:
+            _engines.pop(next(iter(_engines)), None)
+    return engine
+
+
+def _whole(numbers: pl.Series) -> Cents:
+    """Whole numbers, 0 for null."""
+    return numbers.cast(pl.Int64).fill_null(0).to_numpy()
+
+
+def _amounts(cents: Cents) -> pl.Series:
+    """Amounts as a column; null where there is none, or none that a price could have."""
+    return pl.Series(cents).set(pl.Series((cents <= 0) | (cents > CENTS_MAX)), None)
+
+
+def _places(known: Flags, place: Cents | int) -> pl.Series:
+    """Where to take each row's word from; null where it has none."""
+    return pl.Series(np.where(known, place, 0)).set(pl.Series(~known), None)

@@ -1,0 +1,238 @@
+"""All that a scan knows of a feed so far, and what it is after. Pure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import accumulate, groupby, pairwise
+from math import ceil
+from typing import Literal, NamedTuple
+
+from scheduler import packing
+from scheduler.axes import Axis, AxisName, Bucket, Known, Tiling, narrowed
+from scheduler.density import COLD_CARAT, Density, Prior
+from scheduler.terms import FILL_COLD, FILL_WARM, ScanSettings
+from shared.feeds.base import Slice, Span
+
+PARTS_MAX = 4  # a worker; with more, any parts can be dealt evenly and only the cap counts
+LADDER: tuple[AxisName, ...] = ("carat", "shapes", "labs")  # below a crowded price
+# Where ranges include both ends, carats are cut between the sizes that people cut stones to, and
+# at any hundredth only when nothing else is left.
+LADDER_TOUCHING: tuple[AxisName, ...] = ("carat", "shapes", "labs", "carat")
+CARAT_GRID = (10, 9)  # hundredths: few stones have 0.99 carats, many 1.00 and 1.01
+EDGES_MIN = 4  # seen, before an edge not seen is believed to be like them
+EDGE_SHARE_MAX = 0.01  # of a part: what lies on an edge on average does not matter then
+# Of what a part may hold: how far neighbours are joined, the most that can still be dealt evenly.
+JOINED = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5, 0.35, 0.25, 0.15)
+
+Kind = Literal["total", "count", "cut", "page", "whole", "fits"]
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """Calls that belong together, what they are about, and the answers so far."""
+
+    kind: Kind
+    parts: list[Slice]
+    tiling: Tiling | None = None
+    bucket: Bucket | None = None
+    finer: Tiling | None = None  # what to open if it holds everything
+    edges: list[int] = field(default_factory=list)
+    expected: list[float] = field(default_factory=list)  # offers in each segment between edges
+    asked: list[int] = field(default_factory=list)  # which segments, one a part
+    forced: bool = False  # a page chose the edges
+    offset: int = 0
+    limit: int = 0
+    answers: dict[int, int | None] = field(default_factory=dict)  # None: failed
+    values: list[float] = field(default_factory=list)  # what a page showed
+
+
+class Aim(NamedTuple):
+    """What the cutting is after."""
+
+    workers: int  # that have work to share
+    parts: int
+    cap: float  # offers of a part
+    even: bool  # parts of equal weight, not just parts that are not too heavy
+
+
+class Group(NamedTuple):
+    """Neighbouring buckets that make one partition."""
+
+    tiling: Tiling
+    buckets: list[Bucket]
+
+    @property
+    def offers(self) -> int:
+        return sum(bucket.offers for bucket in self.buckets)
+
+
+class Dealt(NamedTuple):
+    """The partitions that the buckets make, and who gets them."""
+
+    groups: list[Group]
+    deal: packing.Deal
+
+    @property
+    def balance(self) -> float:
+        """In requests and in offers: the worse of the two."""
+        return max(self.deal.balance, self.deal.balance_offers)
+
+
+@dataclass(slots=True, eq=False)
+class Measured:
+    """Tilings of the feed by price and of what has no price, and the odd fact about the feed."""
+
+    settings: ScanSettings
+    prior: Prior
+    tilings: list[Tiling] = field(default_factory=list)
+    total: int | None = None
+    total_settled: bool = False
+    priced: int | None = None  # offers on the whole price axis, when that was counted
+    whole: dict[AxisName, bool] = field(default_factory=dict)  # it holds every offer of the feed
+    probing: set[str] = field(default_factory=set)
+    twice: list[float] = field(default_factory=list)  # offers found on edges, where that was seen
+    version: int = 0  # goes up with every change
+    _aim: tuple[int, Aim] | None = None
+    _dealt: tuple[int, Dealt] | None = None
+
+    def __post_init__(self) -> None:
+        settings = self.settings
+        touching = settings.slicing.touching
+        price = Axis("price", self.prior.price, touching)
+        self.tilings = [Tiling(price, settings.base, [Bucket(0, None, 0, Known.GUESSED)])]
+        if settings.priceless:
+            waiting = Bucket(0, 1, 0, Known.GUESSED, busy=True, point=True)
+            self.tilings.append(Tiling(Axis("priceless", Density()), settings.base, [waiting]))
+
+    def finest(self) -> Iterator[tuple[Tiling, Bucket]]:
+        """Every bucket that is a part of the plan, in order."""
+        for tiling in self.tilings:
+            yield from tiling.finest()
+
+    def fill(self) -> float:
+        """How full of what it may hold a part is planned."""
+        if self.settings.fill is not None:
+            return self.settings.fill
+        return FILL_WARM if self.prior.warm else FILL_COLD
+
+    def aim(self) -> Aim:
+        """From the present sum of all counts."""
+        if self._aim is None or self._aim[0] != self.version:
+            self._aim = (self.version, self._aimed())
+        return self._aim[1]
+
+    def _aimed(self) -> Aim:
+        settings = self.settings
+        offers = sum(bucket.offers for _, bucket in self.finest())
+        workers = max(1, min(settings.workers, ceil(offers / settings.slicing.page_size)))
+        each = max(1, ceil(offers / (workers * self.fill() * settings.cap)))
+        parts = workers * each
+        if each > PARTS_MAX:
+            return Aim(workers, parts, settings.cap, even=False)
+        return Aim(
+            workers,
+            parts,
+            min(settings.cap, (1 + (settings.balance - 1) * each) * offers / parts),
+            even=True,
+        )
+
+    def sure(self, tiling: Tiling, bucket: Bucket) -> bool:
+        """Is its number a count, or as good as one?
+
+        What is only a lower bound is good enough where it cannot exceed the cap, and where edges
+        were seen to hold next to nothing.
+        """
+        if bucket.known is not Known.DERIVED or not tiling.axis.touching:
+            return bucket.known is not Known.GUESSED
+        if bucket.ceiling is None or bucket.ceiling > self.settings.cap:
+            return False
+        seen = len(self.twice)
+        return seen >= EDGES_MIN and sum(self.twice) / seen <= EDGE_SHARE_MAX * self.aim().cap
+
+    def ladder(self) -> tuple[AxisName, ...]:
+        """The finer axes, in the order in which they are used."""
+        return LADDER_TOUCHING if self.settings.slicing.touching else LADDER
+
+    def finer(self, tiling: Tiling, bucket: Bucket, rung: int) -> Tiling | None:
+        """A finer axis below a bucket, in one piece; None where it could not cut anything."""
+        name, slicing = self.ladder()[rung], self.settings.slicing
+        base = tiling.slice_of(bucket.low, bucket.high)
+        if name == "carat":
+            grid = CARAT_GRID if slicing.touching and rung == 0 else None
+            price = base.price or Span(0, None)
+            density = self.prior.carat(price.low, price.high) or self._carats_seen()
+            axis = Axis(name, density, slicing.touching, grid=grid)
+            low, high = base.carat or Span(0, None)
+        else:
+            values = slicing.shapes if name == "shapes" else slicing.labs
+            # Suppliers list the common ones first, as far as we know.
+            points = [(place, 1 / (place + 1)) for place in range(len(values))]
+            axis = Axis(name, Density(points=points), values=values)
+            low, high = 0, len(values)
+        if high is not None and axis.ends(low, high):
+            return None
+        return Tiling(axis, base, [Bucket(low, high, bucket.offers, Known.COUNTED)], rung)
+
+    def _carats_seen(self) -> Density:
+        """Carats as they were counted below another crowded price, else as anywhere."""
+        cold = Density(COLD_CARAT, scale=100)
+        seen = [t for t in self._tilings() if t.axis.name == "carat" and t.rung == 0]
+        if not seen:
+            return cold
+        buckets = max(seen, key=lambda tiling: len(tiling.buckets)).buckets
+        offers = [b.offers if b.finer is None else _offers(b.finer) for b in buckets]
+        return cold.weighed([bucket.low for bucket in buckets[1:]], offers)
+
+    def everything(self, name: AxisName) -> Slice:
+        """All the feed that an axis of the ladder holds."""
+        slicing = self.settings.slicing
+        values = {"shapes": slicing.shapes, "labs": slicing.labs}.get(name, ())
+        axis = Axis(name, Density(), values=values)
+        return narrowed(self.settings.base, axis, 0, len(values) or None)
+
+    def dealt(self) -> Dealt:
+        """The largest partitions that neighbours can be joined to and still be dealt evenly."""
+        if self._dealt is None or self._dealt[0] != self.version:
+            self._dealt = (self.version, self._deal())
+        return self._dealt[1]
+
+    def even(self) -> bool:
+        """Is the work shared evenly enough?"""
+        return self.dealt().balance <= self.settings.balance
+
+    def _deal(self) -> Dealt:
+        settings, aim = self.settings, self.aim()
+        runs = list(self._runs())
+        sizes = [[bucket.offers for bucket in run] for _, run in runs]
+        limits = {settings.cap, 0, *(int(aim.cap * share) for share in JOINED)}
+        best: Dealt | None = None
+        for limit in sorted(limits, reverse=True):
+            groups = [
+                Group(tiling, run[start:end])
+                for (tiling, run), held in zip(runs, packing.join(sizes, limit), strict=True)
+                for start, end in pairwise([0, *accumulate(held)])
+            ]
+            leaves = [group.offers for group in groups]
+            found = Dealt(groups, packing.deal(leaves, aim.workers, settings.slicing.page_size))
+            if best is None or found.balance < best.balance:
+                best = found
+            if best.balance <= settings.balance:
+                break
+        return best or Dealt([], packing.deal([], 1, 1))
+
+    def _runs(self) -> Iterator[tuple[Tiling, list[Bucket]]]:
+        """Neighbours on one axis that could be one partition."""
+        for tiling in self._tilings():
+            for finer, run in groupby(tiling.buckets, key=lambda bucket: bucket.finer is not None):
+                if not finer:
+                    yield tiling, list(run)
+
+    def _tilings(self) -> Iterator[Tiling]:
+        pending = list(self.tilings)
+        while pending:
+            tiling = pending.pop(0)
+            yield tiling
+            pending += [bucket.finer for bucket in tiling.buckets if bucket.finer is not None]
+
+
+def _offers(tiling: Tiling) -> int:
+    return sum(bucket.offers for _, bucket in tiling.finest())
