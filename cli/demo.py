@@ -121,11 +121,11 @@ def show(engine: Engine, result: Mapping[str, Any]) -> None:
     with transaction(engine) as tx:
         stones = tx.execute(query("sample_stones")).mappings().all()
     table(
-        ("id", "", "stone", "cost", "price", "rule"),
+        ("id", "kind", "stone", "cost", "price", "rule"),
         [
             (
                 str(s["stone_id"]),
-                s["feed"].removeprefix("nivoda-"),
+                s["kind"],
                 f"{s['carat']:.2f} {s['shape']} {s['color']} {s['clarity']}",
                 money(s["cost_cents"], s["cost_currency"]),
                 money(s["price_cents"], s["price_currency"]),

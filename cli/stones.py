@@ -23,13 +23,14 @@ Stone = Annotated[
 def show(stone: Stone, json: Json = False) -> None:
     """One stone: what it is, its price, why it has it, and every price it had."""
     from consolidator import rulesets  # noqa: PLC0415  half a second that other commands need not wait for
+    from shared.stone import STONE_COLUMNS  # noqa: PLC0415  the same
 
     with transaction(system.engine()) as tx:
         found = find(tx, stone)
         values = {"stone_id": found["stone_id"]}
         changes = [dict(r) for r in tx.execute(query("price_changes_of_stone"), values).mappings()]
         ruleset = rulesets.load(tx, found["ruleset_id"])
-    why = ruleset.engine.explain(found)
+    why = ruleset.engine.explain({name: found[name] for name in ("feed", *STONE_COLUMNS)})
     if json:
         emit(found | {"why": why.to_json(), "price_changes": changes})
         return

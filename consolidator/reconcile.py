@@ -43,13 +43,14 @@ def reconcile_run(
     with transaction(engine) as tx:
         runs.reconciling(tx, held.run_id)
         run = tx.execute(query("run_to_reconcile"), {"run_id": held.run_id}).one()
-        totals = _totals(tx, run)
+        counts = _counts(tx, run)
+    totals = Totals(*(getattr(counts, name) for name in Totals._fields))
     counted = run.counted
     if counted is not None and _missing(counted, totals.offers):
         counted = recount(Slice(updated_from=run.updated_from))
     with transaction(engine) as tx:
         ledger.finish(tx, held)
-        reason = _why_not_complete(tx, run, totals, counted, empty_below_share)
+        reason = _why_not_complete(tx, run, counts, counted, empty_below_share)
         state: Ending = "complete"
         delisted = 0
         if reason is not None:
@@ -63,10 +64,9 @@ def reconcile_run(
     return state
 
 
-def _totals(tx: Connection, run: Row[tuple[object, ...]]) -> Totals:
+def _counts(tx: Connection, run: Row[tuple[object, ...]]) -> Row[tuple[object, ...]]:
     values = {"run_id": run.run_id, "landed_on": run.landed_on}
-    row = tx.execute(query("run_totals"), values).one()
-    return Totals(*(getattr(row, name) for name in Totals._fields))
+    return tx.execute(query("run_totals"), values).one()
 
 
 def _missing(counted: int, offers: int) -> bool:
@@ -76,7 +76,7 @@ def _missing(counted: int, offers: int) -> bool:
 def _why_not_complete(
     tx: Connection,
     run: Row[tuple[object, ...]],
-    totals: Totals,
+    counts: Row[tuple[object, ...]],
     counted: int | None,
     empty_below_share: float,
 ) -> str | None:
@@ -84,11 +84,14 @@ def _why_not_complete(
     if dead:
         more = f" (and {len(dead) - 1} more)" if len(dead) > 1 else ""
         return f"{dead[0].kind} gave up: {dead[0].error}{more}"
-    if counted is not None and _missing(counted, totals.offers):
-        return f"the supplier counts {counted:,} offers, {totals.offers:,} were read"
+    for left, what in ((counts.unfetched, "fetched"), (counts.unfolded, "folded")):
+        if left:
+            return f"{left:,} of {counts.partitions:,} partitions were not {what}"
+    if counted is not None and _missing(counted, counts.offers):
+        return f"the supplier counts {counted:,} offers, {counts.offers:,} were read"
     on_sale = tx.execute(query("stones_on_sale"), {"feed": run.feed}).scalar_one()
-    if run.kind == "full" and totals.offers < on_sale * empty_below_share:
-        return f"suspiciously empty: {totals.offers:,} offers, {on_sale:,} stones on sale"
+    if run.kind == "full" and counts.offers < on_sale * empty_below_share:
+        return f"suspiciously empty: {counts.offers:,} offers, {on_sale:,} stones on sale"
     return None
 
 

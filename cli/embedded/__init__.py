@@ -1,6 +1,6 @@
 """A private PostgreSQL and Valkey from Python wheels, and the processes beside them.
 
-`servers.start_servers` is the library door, `supervisor.Supervisor` the one for `facet demo`,
-`supervisor.spawn_detached` and `supervisor.stop_running` those for `facet up` and `facet down`.
-Linux and macOS; imports nothing of the pipeline but `shared.errors`.
+`servers.start_servers` and `servers.temporary_servers` are the library doors,
+`supervisor.Supervisor` runs a demo, `detached.spawn_detached` and `detached.stop_running` are
+`facet up` and `facet down`. Linux and macOS; of the pipeline it imports `shared.errors` alone.
 """

@@ -26,10 +26,11 @@ SELECT feed, count(*) FILTER (WHERE on_sale) AS on_sale,
  ORDER BY feed;
 
 -- name: sample_stones
--- Ten stones on sale that differ: spread over the prices of each feed.
+-- Five stones on sale of each kind, spread over its prices.
 SELECT * FROM (
-    SELECT DISTINCT ON (tile) feed, stone_id, shape, carat, color, clarity, lab, cost_cents,
+    SELECT DISTINCT ON (kind, tile) kind, stone_id, shape, carat, color, clarity, lab, cost_cents,
            cost_currency, price_cents, price_currency, rule
-      FROM (SELECT *, ntile(10) OVER (ORDER BY price_cents, stone_id) AS tile FROM catalogue) AS tiles
-     ORDER BY tile, stone_id) AS ten
- ORDER BY price_cents;
+      FROM (SELECT *, ntile(5) OVER (PARTITION BY kind ORDER BY price_cents, stone_id) AS tile
+              FROM catalogue) AS tiles
+     ORDER BY kind, tile, stone_id) AS ten
+ ORDER BY kind DESC, price_cents;

@@ -94,31 +94,21 @@ class Pipeline:
         return rows(self.engine, "SELECT * FROM work_items ORDER BY item_id")
 
     def plan(self, held: Claim) -> None:
-        plan_run(
-            held,
-            engine=self.engine,
-            source=self.source(held.feed),
-            feed=self.feed(held.feed),
-            settings=self.settings,
-        )
+        plan_run(held, **self._scheduling(held))
 
     def sweep(self, held: Claim) -> None:
-        sweep_run(
-            held,
-            engine=self.engine,
-            source=self.source(held.feed),
-            feed=self.feed(held.feed),
-            settings=self.settings,
-        )
+        sweep_run(held, **self._scheduling(held))
 
     def cut(self, held: Claim) -> None:
-        cut_partition(
-            held,
-            engine=self.engine,
-            source=self.source(held.feed),
-            feed=self.feed(held.feed),
-            settings=self.settings,
-        )
+        cut_partition(held, **self._scheduling(held))
+
+    def _scheduling(self, held: Claim) -> dict[str, Any]:
+        return {
+            "engine": self.engine,
+            "source": self.source(held.feed),
+            "feed": self.feed(held.feed),
+            "settings": self.settings,
+        }
 
     def fetch(self, held: Claim) -> None:
         fetch_partition(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from simulator.stock import Stock
 from tests.builders import rows
 from tests.end_to_end.pipeline import Pipeline
 from tests.end_to_end.supplier import Supplier
@@ -31,9 +32,21 @@ class Shop(NamedTuple):
 
     def has(self, time: int = 0, *, feed: str = NATURAL, known: Catalogue = NOTHING) -> Offered:
         """What the supplier offers at that time, at our prices."""
-        kind = feed.removeprefix("nivoda-")
+        return self._offered(self.supplier.stock(time), feed, known)
+
+    def had(self, times: range, *, feed: str = NATURAL) -> list[Offered]:
+        """What it offered at each of these times."""
+        stock, moments = self.supplier.stock(times.start), []
+        for time in times:
+            while stock.time < time:
+                stock.advance()
+            moments.append(self._offered(stock, feed))
+        return moments
+
+    def _offered(self, stock: Stock, feed: str, known: Catalogue = NOTHING) -> Offered:
         ruleset_id, rules = self.active
-        return offered(self.supplier.stock(time), kind, rules, ruleset_id, feed=feed, known=known)
+        kind = feed.removeprefix("nivoda-")
+        return offered(stock, kind, rules, ruleset_id, feed=feed, known=known)
 
     def first_run(self, feed: str = NATURAL) -> Catalogue:
         """A complete run over the supplier as it started; what it must have led to."""

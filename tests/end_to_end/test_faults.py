@@ -19,18 +19,18 @@ from tests.builders import item_now, lapse, rows
 from tests.end_to_end.catalogue import assert_exact, assert_untouched, catalogue, marks
 from tests.end_to_end.conftest import MakeShop, StartSupplier
 from tests.end_to_end.crashing import Crasher, Killed
-from tests.end_to_end.pipeline import Message
+from tests.end_to_end.pipeline import Message, Pipeline
 from tests.end_to_end.shop import NATURAL, Shop
 from tests.end_to_end.wrapped import Wrapped
 from tests.oracle.oracle import NOTHING, after_run
 
+# What every full run needs; a cut is only for a partition that outgrew its plan.
+USUAL = tuple(kind for kind in KINDS if kind != "cut")
 
-def test_every_message_twice_does_everything_once(
-    engine: Engine, moving: StartSupplier, make_shop: MakeShop
-) -> None:
-    shop = make_shop(moving(200, 7), partition_offers_max=40)
-    pipeline, deliver = shop.pipeline, shop.pipeline.deliver
-    seen: set[Kind] = set()
+
+def double_every_message(pipeline: Pipeline) -> set[Kind]:
+    """Deliver each message twice from now on; returns the kinds that were, as they come."""
+    deliver, seen = pipeline.deliver, set[Kind]()
 
     def twice(kind: Kind, message: Message) -> str:
         outcome = deliver(kind, message)
@@ -39,12 +39,39 @@ def test_every_message_twice_does_everything_once(
         return outcome
 
     pipeline.deliver = twice  # type: ignore[method-assign]
+    return seen
+
+
+def test_every_message_twice_does_everything_once(
+    engine: Engine, moving: StartSupplier, make_shop: MakeShop
+) -> None:
+    shop = make_shop(moving(200, 7), partition_offers_max=40)
+    seen = double_every_message(shop.pipeline)
     _, wanted = shop.moved(20)
-    assert_exact(engine, pipeline.run(NATURAL), wanted)
+    assert_exact(engine, shop.pipeline.run(NATURAL), wanted)
+    assert seen == set(USUAL)
+
+
+def test_a_partition_that_outgrew_its_plan_is_cut_and_read_whole(
+    engine: Engine, still: StartSupplier, make_shop: MakeShop
+) -> None:
+    shop = make_shop(still(1_500, 1), partition_offers_max=300)
+    pipeline, real = shop.pipeline, shop.pipeline.source
+    seen = double_every_message(pipeline)
+    run_id = pipeline.start(NATURAL)
+    pipeline.source = lambda feed: Wrapped(real(feed), counts=lambda counted: counted // 1_000)
+    pipeline.drain("plan")
+    pipeline.source = real
+    pipeline.drain()
+    run = pipeline.row(run_id)
+    assert run["state"] == "complete"
+    assert_exact(engine, run, after_run(NOTHING, shop.has()))
     assert seen == set(KINDS)
+    cut_out = "SELECT 1 FROM partitions WHERE parent_id IS NOT NULL"
+    assert len(rows(engine, cut_out)) > 1
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", USUAL)
 def test_a_message_that_two_processes_get_at_once_is_worked_on_by_one(
     engine: Engine, still: StartSupplier, make_shop: MakeShop, kind: Kind
 ) -> None:
@@ -85,7 +112,7 @@ def test_work_done_again_with_a_claim_that_is_over_changes_nothing(
         setattr(pipeline, kind, noting(kind))
     run = pipeline.run(NATURAL)
     there = marks(engine, NATURAL)
-    assert {held.kind for held in spent} == set(KINDS)
+    assert {held.kind for held in spent} == set(USUAL)
     for held in spent:
         with pytest.raises(ClaimLost):
             stages[held.kind](held)
@@ -131,12 +158,12 @@ def survive(
     """
     item_id, step = message["item"], 1
     while True:
-        before = page_of(engine, item_id)
+        before = landed(engine, item_id)
         try:
             with crasher.at(step):
                 return deliver(kind, anew(engine, item_id))
         except Killed:
-            step = step + 1 if page_of(engine, item_id) == before else 1
+            step = step + 1 if landed(engine, item_id) == before else 1
             bury_the_holder(engine, item_id)
 
 
@@ -145,9 +172,10 @@ def anew(engine: Engine, item_id: int) -> Message:
     return {"item": item_id, "epoch": item_now(engine, item_id)["epoch"]}
 
 
-def page_of(engine: Engine, item_id: int) -> Any:
+def landed(engine: Engine, item_id: int) -> Any:
+    """How far a fetch has got; for other work always the same."""
     statement = """
-        SELECT p.next_offset FROM partitions AS p JOIN work_items AS w USING (partition_id)
+        SELECT p.landed FROM partitions AS p JOIN work_items AS w USING (partition_id)
          WHERE w.item_id = :item"""
     return rows(engine, statement, item=item_id)
 

@@ -16,17 +16,23 @@ class Wrapped:
         *,
         before_page: BeforePage = lambda _part, _offset: None,
         before_count: Callable[[], None] = lambda: None,
+        counts: Callable[[int], int] = lambda counted: counted,
         hides: Callable[[Slice], bool] = lambda _part: False,
     ) -> None:
-        """hides  slices whose pages come back empty, whatever was counted"""
+        """Wrap a source.
+
+        counts  what it says instead of the real count
+        hides   slices whose pages come back empty, whatever was counted
+        """
         self._real = real
         self._before_page = before_page
         self._before_count = before_count
+        self._counts = counts
         self._hides = hides
 
     def count(self, part: Slice, *, timeout_s: float | None = None) -> int:
         self._before_count()
-        return self._real.count(part, timeout_s=timeout_s)
+        return self._counts(self._real.count(part, timeout_s=timeout_s))
 
     def page(self, part: Slice, offset: int, limit: int) -> Page:
         self._before_page(part, offset)
