@@ -7,6 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from cli.embedded.servers import Servers
 from tests.cli.test_conventions import facet
 
 STOCK = ("--natural", "400", "--labgrown", "400", "--seed", "7", "--limit", "0")
@@ -75,3 +76,22 @@ def test_a_first_day(tmp_path: Path) -> None:
         did(facet("down", FACET_HOME=str(home)))
     assert running_in(home) == []
     assert "was not running" in facet("down", FACET_HOME=str(home)).stderr
+
+
+@pytest.mark.timeout(200)
+def test_servers_named_by_url_are_used_and_none_is_started(
+    database_url: str, servers: Servers, tmp_path: Path
+) -> None:
+    services = {
+        "FACET_DATABASE_URL": database_url,
+        "FACET_BROKER_URL": str(servers.broker_url),
+        "FACET_REDIS_URL": str(servers.redis_url),
+        "FACET_HOME": str(tmp_path / "home"),
+    }
+    stock = ("--natural", "60", "--labgrown", "0", "--limit", "0")
+    ended = json.loads(did(facet("demo", *stock, "--json", **services)).splitlines()[-1])
+    assert ended["states"] == {"nivoda-natural": "complete", "nivoda-labgrown": "complete"}
+    assert ended["stones"] == ended["offers"] - ended["rejected"] > 40
+    assert not {"postgres", "valkey"} & set(ended["peak_memory_mb"])
+    status = json.loads(did(facet("status", "--json", **services)))
+    assert sum(feed["on_sale"] for feed in status["catalogue"]) == ended["stones"]
