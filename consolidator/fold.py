@@ -5,8 +5,9 @@ fold happens whole or not at all, under one ruleset.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime
+from functools import partial
 from typing import NamedTuple
 
 import polars as pl
@@ -16,6 +17,7 @@ from sqlalchemy import Connection, Engine, Row
 
 from consolidator import rulesets
 from consolidator.pricing.engine import Engine as PriceEngine
+from consolidator.pricing.fields import PRESENT_PRICE
 from shared import ledger
 from shared.db import as_it_is, cursor, transaction
 from shared.feeds.base import Feed
@@ -49,6 +51,10 @@ class Chunk(NamedTuple):
     payloads: Sequence[bytes]
 
 
+# A feed, offer ids, a currency → `offer_id` and PRESENT_PRICE of those that have one.
+PresentPrices = Callable[[str, pl.Series, str], pl.DataFrame]
+
+
 class Folded(NamedTuple):
     """What a fold did; `offers` counts different ids, the others stones."""
 
@@ -75,7 +81,9 @@ def fold_partition(held: Claim, *, engine: Engine, feed: Feed) -> Folded:
         tx.execute(query("forget_rejected"), {"partition_id": part.partition_id})
         rejected = 0
         for chunk in _chunks(tx, part.landed_on, part.partition_id):
-            priced, refused = price_chunk(chunk, feed=feed, engine=ruleset.engine)
+            priced, refused = price_chunk(
+                chunk, feed=feed, engine=ruleset.engine, present=partial(_present_prices, tx)
+            )
             _stage(tx, priced)
             _reject(tx, part, refused)
             rejected += refused.height
@@ -104,9 +112,11 @@ def fold_partition(held: Claim, *, engine: Engine, feed: Feed) -> Folded:
 
 
 def price_chunk(
-    chunk: Chunk, *, feed: Feed, engine: PriceEngine
+    chunk: Chunk, *, feed: Feed, engine: PriceEngine, present: PresentPrices
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Raw offers to priced stones and refused ones; every offer is in exactly one of the two.
+
+    present    what the stones cost now; asked only where a guard of the ruleset looks at it
 
     The first has STAGED_COLUMNS, the second `position` and REJECTED_SCHEMA without its `seq`.
     """
@@ -116,6 +126,9 @@ def price_chunk(
         schema={"seq": pl.Int64, "position": pl.Int64, "read_at": pl.Datetime("us", "UTC")},
     )
     stones = mapped.stones.with_columns(pl.lit(feed.name).alias("feed"))
+    if _guards_present(engine):
+        prices = present(feed.name, stones["offer_id"], engine.ruleset.currency)
+        stones = stones.join(prices, on="offer_id", how="left", maintain_order="left")
     priced = pl.concat([stones, engine.price(stones)], how="horizontal")
     priced = priced.join(place, on="seq", maintain_order="left")
     refusals = priced.filter(pl.col("refusal").is_not_null()).select(
@@ -128,6 +141,22 @@ def price_chunk(
     return (
         priced.filter(pl.col("refusal").is_null()).select(STAGED_COLUMNS),
         rejected.join(place, on="seq").select("position", "offer_id", "reason", "detail"),
+    )
+
+
+def _guards_present(engine: PriceEngine) -> bool:
+    """Whether a price of the ruleset depends on the present one."""
+    guards = map(engine.ruleset.guards_of, engine.ruleset.rules)
+    return any(one.rise_max is not None or one.fall_max is not None for one in guards)
+
+
+def _present_prices(tx: Connection, feed: str, offer_ids: pl.Series, currency: str) -> pl.DataFrame:
+    values = {"feed": feed, "offer_ids": offer_ids.to_list(), "currency": currency}
+    found = tx.execute(query("present_prices"), values).all()
+    return pl.DataFrame(
+        [tuple(row) for row in found],
+        schema={"offer_id": pl.String, PRESENT_PRICE: pl.Int64},
+        orient="row",
     )
 
 

@@ -17,6 +17,7 @@ from shared.feeds.base import Slice, Span
 
 AxisName = Literal["price", "carat", "shapes", "labs", "priceless"]
 
+UNCUTTABLE = "one price, and no finer axis cuts it"  # why a bucket may be stuck for good
 GIVE_MAX = 3  # units; farther off there is no quieter edge
 
 
@@ -41,14 +42,19 @@ class Axis(NamedTuple):
     values: tuple[str, ...] = ()
     grid: tuple[int, int] | None = None  # only these edges: a step, and the place of the first
 
+    @property
+    def top(self) -> int | None:
+        """The end of the axis; None: there is none."""
+        return len(self.values) or None
+
     def edge(self, at: int, low: int, high: int | None, give: int = 0) -> int | None:
         """The best edge inside (low, high), `at` or up to `give` beside it; None for none."""
         first, last = low + 1, (AXIS_MAX if high is None else high) - 1
         if self.grid is not None:
             step, phase = self.grid
             nearest = round((at - phase) / step) * step + phase
-            beside = (nearest, nearest + step, nearest - step)
-            return next((edge for edge in beside if first <= edge <= last), None)
+            allowed = (nearest, nearest + step, nearest - step)
+            return next((edge for edge in allowed if first <= edge <= last), None)
         if first > last:
             return None
         at = min(max(at, first), last)

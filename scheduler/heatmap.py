@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Sequence
 from math import ceil
 
+from scheduler.axes import UNCUTTABLE
 from scheduler.density import Prior
 from scheduler.measured import Group, Job, Measured
 from scheduler.outcome import settle
@@ -18,9 +19,10 @@ from scheduler.terms import Ask, Leaf, Plan, Range, ScanSettings
 __all__ = ["Ask", "Leaf", "Plan", "Prior", "Range", "Scan", "ScanSettings"]
 
 LOST_MAX = 20  # answers lost in a row: the supplier is down, and a plan is due
-CALLS_MIN = 400  # and this much a part, where no limit is set
-CALLS_A_PART = 12
-PARTS_BELIEVED = 10_000  # whatever a supplier claims to have
+# Where no limit is set, calls for each part, generous for a few and tight for many: no supplier's
+# numbers, however wild, keep us asking for ever.
+CALLS_MIN = 400
+CALLS_A_PART = ((300, 12.0), (3_000, 2.5))  # up to so many parts, so many calls each
 
 
 class Scan:
@@ -124,7 +126,7 @@ class Scan:
             estimated=sum(leaf.estimated for leaf in leaves),
             balance=dealt.deal.balance,
             why_stopped=self._why,
-            probes=dict(measured.whole),
+            probes={str(name): whole for name, whole in measured.whole.items()},
         )
 
     def _unreachable(self) -> int:
@@ -143,8 +145,7 @@ class Scan:
             slice=group.tiling.slice_of(group.buckets[0].low, group.buckets[-1].high),
             offers=group.offers,
             estimated=estimated,
-            saturated=group.offers > settings.slicing.depth
-            and any(bucket.stuck for bucket in group.buckets),
+            saturated=group.offers > settings.slicing.depth and reason == UNCUTTABLE,
             reason=reason,
         )
 
@@ -174,6 +175,5 @@ class Scan:
     def _calls_max(self) -> int:
         if self.settings.calls_max is not None:
             return self.settings.calls_max
-        offers = sum(bucket.offers for _, bucket in self._measured.finest())
-        parts = max(self.settings.workers, ceil(offers / self.settings.cap))
-        return CALLS_MIN + CALLS_A_PART * min(parts, PARTS_BELIEVED)
+        parts = max(self.settings.workers, ceil(self._measured.offers / self.settings.cap))
+        return CALLS_MIN + int(sum(each * min(parts, upto) for upto, each in CALLS_A_PART))

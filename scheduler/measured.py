@@ -1,23 +1,18 @@
 """All that a scan knows of a feed so far, and what it is after. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, groupby, pairwise
 from math import ceil
 from typing import Literal, NamedTuple
 
 from scheduler import packing
-from scheduler.axes import Axis, AxisName, Bucket, Known, Tiling, narrowed
-from scheduler.density import COLD_CARAT, Density, Prior
+from scheduler.axes import Axis, AxisName, Bucket, Known, Tiling
+from scheduler.density import Density, Prior
 from scheduler.terms import FILL_COLD, FILL_WARM, ScanSettings
-from shared.feeds.base import Slice, Span
+from shared.feeds.base import Slice
 
 PARTS_MAX = 4  # a worker; with more, any parts can be dealt evenly and only the cap counts
-LADDER: tuple[AxisName, ...] = ("carat", "shapes", "labs")  # below a crowded price
-# Where ranges include both ends, carats are cut between the sizes that people cut stones to, and
-# at any hundredth only when nothing else is left.
-LADDER_TOUCHING: tuple[AxisName, ...] = ("carat", "shapes", "labs", "carat")
-CARAT_GRID = (10, 9)  # hundredths: few stones have 0.99 carats, many 1.00 and 1.01
 EDGES_MIN = 4  # seen, before an edge not seen is believed to be like them
 EDGE_SHARE_MAX = 0.01  # of a part: what lies on an edge on average does not matter then
 # Of what a part may hold: how far neighbours are joined, the most that can still be dealt evenly.
@@ -85,11 +80,13 @@ class Measured:
     prior: Prior
     tilings: list[Tiling] = field(default_factory=list)
     total: int | None = None
-    total_settled: bool = False
+    total_failures: int = 0
     priced: int | None = None  # offers on the whole price axis, when that was counted
     whole: dict[AxisName, bool] = field(default_factory=dict)  # it holds every offer of the feed
     probing: set[str] = field(default_factory=set)
     twice: list[float] = field(default_factory=list)  # offers found on edges, where that was seen
+    offers: int = 0  # of all buckets that are a part of the plan, as far as known
+    todo: dict[Bucket, Tiling] = field(default_factory=dict)  # of these, all that are not settled
     version: int = 0  # goes up with every change
     _aim: tuple[int, Aim] | None = None
     _dealt: tuple[int, Dealt] | None = None
@@ -102,6 +99,48 @@ class Measured:
         if settings.priceless:
             waiting = Bucket(0, 1, 0, Known.GUESSED, busy=True, point=True)
             self.tilings.append(Tiling(Axis("priceless", Density()), settings.base, [waiting]))
+        self.todo = {tiling.buckets[0]: tiling for tiling in self.tilings}
+
+    def know(self, tiling: Tiling, bucket: Bucket, offers: int, known: Known) -> None:
+        """Take a new number for a bucket."""
+        self.offers += offers - bucket.offers
+        bucket.offers, bucket.known = offers, known
+        self.todo[bucket] = tiling
+
+    def put(self, tiling: Tiling, bucket: Bucket, pieces: Sequence[Bucket]) -> None:
+        """Let a bucket give way to its parts."""
+        tiling.replace(bucket, pieces)
+        self.offers += sum(piece.offers for piece in pieces) - bucket.offers
+        self.todo.pop(bucket, None)
+        self.todo |= dict.fromkeys(pieces, tiling)
+
+    def join(self, tiling: Tiling, left: Bucket, right: Bucket, offers: int) -> None:
+        """Let `right` take in its neighbour; together they hold about so many."""
+        tiling.join(left, right)
+        self.offers += offers - left.offers - right.offers
+        right.offers, right.known = offers, Known.DERIVED
+        right.subtracted += left.subtracted
+        self.todo.pop(left, None)
+        self.todo[right] = tiling
+
+    def open(self, bucket: Bucket, finer: Tiling) -> None:
+        """Go on along a finer axis."""
+        bucket.finer = finer
+        self.offers += finer.buckets[0].offers - bucket.offers
+        self.todo.pop(bucket, None)
+        self.todo[finer.buckets[0]] = finer
+        self.version += 1
+
+    def unsettled(self) -> list[tuple[Tiling, Bucket]]:
+        """Buckets that may want a call, as long as no part may hold more than the cap."""
+        cap = self.settings.cap
+        for bucket, tiling in list(self.todo.items()):
+            exact = bucket.known is Known.COUNTED or (
+                bucket.known is Known.DERIVED and not tiling.axis.touching
+            )
+            if bucket.stuck or (exact and bucket.offers <= cap):
+                del self.todo[bucket]
+        return [(tiling, bucket) for bucket, tiling in self.todo.items() if not bucket.busy]
 
     def finest(self) -> Iterator[tuple[Tiling, Bucket]]:
         """Every bucket that is a part of the plan, in order."""
@@ -122,7 +161,7 @@ class Measured:
 
     def _aimed(self) -> Aim:
         settings = self.settings
-        offers = sum(bucket.offers for _, bucket in self.finest())
+        offers = self.offers
         workers = max(1, min(settings.workers, ceil(offers / settings.slicing.page_size)))
         each = max(1, ceil(offers / (workers * self.fill() * settings.cap)))
         parts = workers * each
@@ -148,47 +187,6 @@ class Measured:
         seen = len(self.twice)
         return seen >= EDGES_MIN and sum(self.twice) / seen <= EDGE_SHARE_MAX * self.aim().cap
 
-    def ladder(self) -> tuple[AxisName, ...]:
-        """The finer axes, in the order in which they are used."""
-        return LADDER_TOUCHING if self.settings.slicing.touching else LADDER
-
-    def finer(self, tiling: Tiling, bucket: Bucket, rung: int) -> Tiling | None:
-        """A finer axis below a bucket, in one piece; None where it could not cut anything."""
-        name, slicing = self.ladder()[rung], self.settings.slicing
-        base = tiling.slice_of(bucket.low, bucket.high)
-        if name == "carat":
-            grid = CARAT_GRID if slicing.touching and rung == 0 else None
-            price = base.price or Span(0, None)
-            density = self.prior.carat(price.low, price.high) or self._carats_seen()
-            axis = Axis(name, density, slicing.touching, grid=grid)
-            low, high = base.carat or Span(0, None)
-        else:
-            values = slicing.shapes if name == "shapes" else slicing.labs
-            # Suppliers list the common ones first, as far as we know.
-            points = [(place, 1 / (place + 1)) for place in range(len(values))]
-            axis = Axis(name, Density(points=points), values=values)
-            low, high = 0, len(values)
-        if high is not None and axis.ends(low, high):
-            return None
-        return Tiling(axis, base, [Bucket(low, high, bucket.offers, Known.COUNTED)], rung)
-
-    def _carats_seen(self) -> Density:
-        """Carats as they were counted below another crowded price, else as anywhere."""
-        cold = Density(COLD_CARAT, scale=100)
-        seen = [t for t in self._tilings() if t.axis.name == "carat" and t.rung == 0]
-        if not seen:
-            return cold
-        buckets = max(seen, key=lambda tiling: len(tiling.buckets)).buckets
-        offers = [b.offers if b.finer is None else _offers(b.finer) for b in buckets]
-        return cold.weighed([bucket.low for bucket in buckets[1:]], offers)
-
-    def everything(self, name: AxisName) -> Slice:
-        """All the feed that an axis of the ladder holds."""
-        slicing = self.settings.slicing
-        values = {"shapes": slicing.shapes, "labs": slicing.labs}.get(name, ())
-        axis = Axis(name, Density(), values=values)
-        return narrowed(self.settings.base, axis, 0, len(values) or None)
-
     def dealt(self) -> Dealt:
         """The largest partitions that neighbours can be joined to and still be dealt evenly."""
         if self._dealt is None or self._dealt[0] != self.version:
@@ -202,7 +200,7 @@ class Measured:
     def _deal(self) -> Dealt:
         settings, aim = self.settings, self.aim()
         runs = list(self._runs())
-        sizes = [[bucket.offers for bucket in run] for _, run in runs]
+        sizes = [[_at_most(tiling, bucket) for bucket in run] for tiling, run in runs]
         limits = {settings.cap, 0, *(int(aim.cap * share) for share in JOINED)}
         best: Dealt | None = None
         for limit in sorted(limits, reverse=True):
@@ -221,12 +219,13 @@ class Measured:
 
     def _runs(self) -> Iterator[tuple[Tiling, list[Bucket]]]:
         """Neighbours on one axis that could be one partition."""
-        for tiling in self._tilings():
+        for tiling in self.every_tiling():
             for finer, run in groupby(tiling.buckets, key=lambda bucket: bucket.finer is not None):
                 if not finer:
                     yield tiling, list(run)
 
-    def _tilings(self) -> Iterator[Tiling]:
+    def every_tiling(self) -> Iterator[Tiling]:
+        """Those by price and all the finer ones."""
         pending = list(self.tilings)
         while pending:
             tiling = pending.pop(0)
@@ -234,5 +233,7 @@ class Measured:
             pending += [bucket.finer for bucket in tiling.buckets if bucket.finer is not None]
 
 
-def _offers(tiling: Tiling) -> int:
-    return sum(bucket.offers for _, bucket in tiling.finest())
+def _at_most(tiling: Tiling, bucket: Bucket) -> int:
+    """What it may hold, as far as counts tell."""
+    lower_bound = bucket.known is Known.DERIVED and tiling.axis.touching
+    return bucket.ceiling if lower_bound and bucket.ceiling is not None else bucket.offers

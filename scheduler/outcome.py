@@ -22,7 +22,7 @@ def settle(measured: Measured, job: Job) -> None:
     if job.bucket is not None:
         job.bucket.busy = False
     if job.kind == "total":
-        measured.total_settled, measured.total = True, job.answers.get(0)
+        _totalled(measured, job.answers.get(0))
     elif job.kind == "whole" and job.finer is not None:
         _whole(measured, job, job.finer)
     elif job.tiling is not None and job.bucket is not None:
@@ -33,8 +33,16 @@ def settle(measured: Measured, job: Job) -> None:
         elif job.kind == "cut":
             _cut(measured, job, job.tiling, job.bucket)
         elif job.finer is not None:
-            _fits(job, job.finer, job.bucket)
+            _fits(measured, job, job.tiling, job.bucket)
     _priceless(measured)
+
+
+def _totalled(measured: Measured, total: int | None) -> None:
+    measured.total = total
+    if total is None:
+        measured.total_failures += 1
+        if measured.total_failures < FAILURES_MAX:
+            measured.probing.discard("total")
 
 
 def _whole(measured: Measured, job: Job, finer: Tiling) -> None:
@@ -45,21 +53,22 @@ def _whole(measured: Measured, job: Job, finer: Tiling) -> None:
     measured.whole[finer.axis.name] = whole
 
 
-def _fits(job: Job, finer: Tiling, bucket: Bucket) -> None:
+def _fits(measured: Measured, job: Job, tiling: Tiling, bucket: Bucket) -> None:
     """The same for one bucket, on a feed where not every offer has the attribute."""
     inside, now = job.answers.get(0), job.answers.get(1)
     if now is not None:
-        bucket.offers = now
-    if inside is None or now is None or inside < now:
+        measured.know(tiling, bucket, now, Known.COUNTED)
+    if inside is None or now is None or inside < now or job.finer is None:
         bucket.skipped += 1
         return
-    finer.buckets[0].offers = inside
-    bucket.finer = finer
+    job.finer.buckets[0].offers = inside
+    measured.open(bucket, job.finer)
 
 
 def _priceless(measured: Measured) -> None:
     """What has no price is what the price axis does not hold; else it is counted itself."""
-    if len(measured.tilings) < 2 or not measured.total_settled:
+    settled = measured.total is not None or measured.total_failures >= FAILURES_MAX
+    if len(measured.tilings) < 2 or not settled:
         return
     bucket, root = measured.tilings[1].buckets[0], measured.tilings[0].buckets[0]
     waits = bucket.busy and bucket.known is Known.GUESSED and not bucket.failures
@@ -67,7 +76,8 @@ def _priceless(measured: Measured) -> None:
         return
     bucket.busy = False
     if measured.total is not None and measured.priced is not None:
-        bucket.offers, bucket.known = max(0, measured.total - measured.priced), Known.DERIVED
+        offers = max(0, measured.total - measured.priced)
+        measured.know(measured.tilings[1], bucket, offers, Known.DERIVED)
 
 
 def _counted(measured: Measured, tiling: Tiling, bucket: Bucket, count: int | None) -> None:
@@ -76,12 +86,12 @@ def _counted(measured: Measured, tiling: Tiling, bucket: Bucket, count: int | No
     if count is not None:
         twice = (count - bucket.offers) / max(1, bucket.subtracted)
         derived = bucket.known is Known.DERIVED and tiling.axis.touching and not bucket.moved
-        bucket.offers, bucket.known, bucket.failures = count, Known.COUNTED, 0
-        bucket.subtracted, bucket.ceiling = 0, count
+        measured.know(tiling, bucket, count, Known.COUNTED)
+        bucket.failures, bucket.subtracted, bucket.ceiling = 0, 0, count
         if derived:
             measured.twice.append(twice)
         if derived and twice > OVERLAP_PAGES_MAX * measured.settings.slicing.page_size:
-            _move_edge(tiling, bucket)
+            _move_edge(measured, tiling, bucket)
         return
     bucket.failures += 1
     if bucket.failures < FAILURES_MAX:
@@ -98,19 +108,18 @@ def _counted(measured: Measured, tiling: Tiling, bucket: Bucket, count: int | No
         Bucket(bucket.low, edge, half, Known.GUESSED, halvings=halvings),
         Bucket(edge, bucket.high, bucket.offers - half, Known.GUESSED, halvings=halvings),
     ]
-    tiling.replace(bucket, pieces)
+    measured.put(tiling, bucket, pieces)
 
 
-def _move_edge(tiling: Tiling, bucket: Bucket) -> None:
+def _move_edge(measured: Measured, tiling: Tiling, bucket: Bucket) -> None:
     """Many offers lie exactly on its low edge and would be fetched twice: fence them off."""
     at = tiling.place(bucket)
     before = tiling.buckets[at - 1] if at else None
     if before is None or before.busy or before.finer is not None or before.stuck:
         return
     edge, grid = bucket.low, tiling.axis.grid
-    bucket.offers = max(before.offers, bucket.offers)
-    tiling.join(before, bucket)
-    bucket.known, bucket.subtracted, bucket.moved = Known.DERIVED, 1 + before.subtracted, True
+    bucket.subtracted, bucket.moved = 1, True
+    measured.join(tiling, before, bucket, max(before.offers, bucket.offers))
     fence = () if grid else (edge - 1, edge + 1)
     bucket.edges = tuple(at for at in fence if bucket.low < at and at != bucket.high)
     bucket.point = not bucket.edges
@@ -138,7 +147,7 @@ class _Piece(NamedTuple):
 
     low: int
     high: int | None
-    count: int | None
+    counted: int | None
     expected: float
 
 
@@ -150,8 +159,8 @@ def _cut(measured: Measured, job: Job, tiling: Tiling, bucket: Bucket) -> None:
         if bucket.failures >= FAILURES_MAX:
             bucket.stuck = "counts of its parts were never answered"
         return
-    rest = bucket.offers - sum(piece.count for piece in held if piece.count is not None)
-    unknown = [piece.expected for piece in held if piece.count is None]
+    rest = bucket.offers - sum(piece.counted for piece in held if piece.counted is not None)
+    unknown = [piece.expected for piece in held if piece.counted is None]
     pieces: list[Bucket] = []
     for low, high, count, expected in held:
         made = Bucket(low, high, count or 0, Known.COUNTED, ceiling=count)
@@ -167,13 +176,11 @@ def _cut(measured: Measured, job: Job, tiling: Tiling, bucket: Bucket) -> None:
         made.moved = bucket.moved and job.forced
         made.point = job.forced and high is not None and high - low <= 1 + tiling.axis.touching
         pieces.append(made)
-    tiling.replace(bucket, pieces)
+    measured.put(tiling, bucket, pieces)
     last = pieces[-1]
     after = tiling.after(last)
     if after is not None and _joins(measured, tiling, last, after):
-        after.offers += last.offers
-        after.subtracted += last.subtracted
-        tiling.join(last, after)
+        measured.join(tiling, last, after, last.offers + after.offers)
 
 
 def _pieces(job: Job, bucket: Bucket) -> list[_Piece]:
@@ -183,7 +190,7 @@ def _pieces(job: Job, bucket: Bucket) -> list[_Piece]:
     told = {segment: job.answers.get(part) for part, segment in enumerate(job.asked)}
     for at, (low, high) in enumerate(segments):
         piece = _Piece(low, high, told.get(at), job.expected[at])
-        if held and held[-1].count is None and piece.count is None:
+        if held and held[-1].counted is None and piece.counted is None:
             piece = _Piece(held[-1].low, high, None, held.pop().expected + piece.expected)
         held.append(piece)
     return held

@@ -11,7 +11,7 @@ from math import ceil, floor
 from scheduler import cuts
 from scheduler.axes import Axis, narrowed
 from scheduler.density import AXIS_MAX, Density
-from scheduler.measured import LADDER
+from scheduler.ladder import LADDER
 from shared.feeds.base import Slice, Slicing, Span
 
 CHILD_FILL = 0.7  # of what a child may hold: it grew once and may grow again

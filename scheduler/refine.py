@@ -8,12 +8,14 @@ counted itself, from the low end, and only the shrinking rest is known by subtra
 never counted at last is counted before the scan calls itself done.
 """
 
+from heapq import nlargest
 from itertools import pairwise
 from math import ceil
 from typing import NamedTuple
 
 from scheduler import cuts
 from scheduler.axes import Bucket, Known, Tiling
+from scheduler.ladder import climb
 from scheduler.measured import Job, Measured
 
 PEEL_MAX = 16  # parts of a bucket, at most, that are each counted themselves
@@ -37,15 +39,11 @@ class Wish(NamedTuple):
     bucket: Bucket
     fractions: list[float]  # where to cut it; none: count it
 
-    @property
-    def weight(self) -> tuple[bool, int]:
-        return self.bucket.known is Known.GUESSED, self.bucket.offers
-
 
 def propose(measured: Measured, room: int) -> list[Job]:
     """Jobs worth asking now, the heaviest first, together about `room` calls; or none."""
     jobs: list[Job] = []
-    if not measured.total_settled and "total" not in measured.probing:
+    if measured.total is None and "total" not in measured.probing:
         measured.probing.add("total")
         jobs.append(Job("total", [measured.settings.base]))
     looking = True
@@ -56,7 +54,7 @@ def propose(measured: Measured, room: int) -> list[Job]:
             if bucket.busy:  # another wish was quicker
                 continue
             if fractions and not bucket.edges and _ends(tiling, bucket):
-                job = _climb(measured, tiling, bucket)
+                job = climb(measured, tiling, bucket)
                 looking |= bucket.finer is not None or bool(bucket.stuck)
             else:
                 job = _job(measured, wish, calls)
@@ -67,7 +65,7 @@ def propose(measured: Measured, room: int) -> list[Job]:
 
 def _share(measured: Measured, room: int) -> list[tuple[Wish, int]]:
     """The heaviest wishes, each with the number of calls to spend on it."""
-    wishes = sorted(_wishes(measured), key=lambda wish: wish.weight, reverse=True)[:room]
+    wishes = _wishes(measured, room)
     calls = [1] * len(wishes)
     for _ in range(room - len(wishes)):
         at = max(
@@ -81,43 +79,59 @@ def _share(measured: Measured, room: int) -> list[tuple[Wish, int]]:
     return list(zip(wishes, calls, strict=True))
 
 
-def _wishes(measured: Measured) -> list[Wish]:
-    """Buckets to cut; where none is, buckets to count; where none is, what makes it even."""
-    flat = list(measured.finest())
-    free = [pair for pair in flat if not pair[1].busy and not pair[1].stuck]
-    guessed = [Wish(*pair, []) for pair in free if pair[1].known is Known.GUESSED]
+def _wishes(measured: Measured, most: int) -> list[Wish]:
+    """The heaviest buckets to count or to cut.
+
+    First those of which nothing is known; then those to cut, and where every part is to be
+    counted, those to count; last what makes it even.
+    """
+    unsettled = measured.unsettled()
+    guessed = [pair for pair in unsettled if pair[1].known is Known.GUESSED]
     if guessed:
-        return guessed
-    aim, cap = measured.aim(), measured.settings.cap
-    unsure = [Wish(*pair, []) for pair in free if not measured.sure(*pair)]
-    if not aim.even:
-        light = [wish for wish in unsure if wish.bucket.offers <= cap]
-        heavy = [
-            Wish(*pair, cuts.even(pair[1].offers, cap, measured.fill()))
-            for pair in free
-            if pair[1].offers > cap
-        ]
-        if heavy or light:
-            return heavy + light
-    elif any(b.offers > cap and not b.stuck for _, b in flat) or not measured.even():
-        whole = {
-            at
-            for at, (tiling, bucket) in enumerate(flat)
-            if bucket.offers <= LIGHT * aim.cap and _ends(tiling, bucket)
-        }
-        wanted = cuts.boundaries([b.offers for _, b in flat], aim.parts, aim.cap, whole)
-        heavy = [
-            Wish(*flat[at], fractions)
-            for at, fractions in wanted.items()
-            if not flat[at][1].busy and not flat[at][1].stuck
-        ]
-        if heavy:
-            return heavy
+        return _heaviest([Wish(*pair, []) for pair in guessed], most)
+    cap, fill = measured.settings.cap, measured.fill()
+    if not measured.aim().even:
+        chosen = nlargest(
+            most,
+            (pair for pair in unsettled if pair[1].offers > cap or not measured.sure(*pair)),
+            key=lambda pair: pair[1].offers,
+        )
+        if chosen:
+            return [
+                Wish(*pair, cuts.even(pair[1].offers, cap, fill) if pair[1].offers > cap else [])
+                for pair in chosen
+            ]
+    elif heavy := _uneven(measured):
+        return _heaviest(heavy, most)
+    unsure = [Wish(*pair, []) for pair in unsettled if not measured.sure(*pair)]
     if unsure:
-        return unsure
-    if any(bucket.busy for _, bucket in flat) or measured.even():
+        return _heaviest(unsure, most)
+    if any(bucket.busy for _, bucket in measured.finest()) or measured.even():
         return []
-    return _overloads(measured)
+    return _heaviest(_overloads(measured), most)
+
+
+def _heaviest(wishes: list[Wish], most: int) -> list[Wish]:
+    return nlargest(most, wishes, key=lambda wish: wish.bucket.offers)
+
+
+def _uneven(measured: Measured) -> list[Wish]:
+    """Buckets to cut so that neighbours can form parts of equal weight, until that is no longer
+    needed to deal them evenly."""
+    flat, cap, aim = list(measured.finest()), measured.settings.cap, measured.aim()
+    if all(b.offers <= cap or b.stuck for _, b in flat) and measured.even():
+        return []
+    whole = {
+        at
+        for at, (tiling, bucket) in enumerate(flat)
+        if bucket.offers <= LIGHT * aim.cap and _ends(tiling, bucket)
+    }
+    wanted = cuts.boundaries([b.offers for _, b in flat], aim.parts, aim.cap, whole)
+    return [
+        Wish(*flat[at], fractions)
+        for at, fractions in wanted.items()
+        if not flat[at][1].busy and not flat[at][1].stuck
+    ]
 
 
 def _ends(tiling: Tiling, bucket: Bucket) -> bool:
@@ -220,7 +234,9 @@ def _cut(tiling: Tiling, bucket: Bucket, edges: list[int], *, forced: bool = Fal
     whole = sum(masses)
     expected = [bucket.offers * (mass / whole if whole > 0 else 1 / len(masses)) for mass in masses]
     # The last one is known by subtraction, unless it is a single value: that one may be crowded.
-    spared = 0 if tiling.axis.ends(*bounds[-1]) else len(edges)
+    # Where ranges include both ends, every other one is counted, and that is not worth it.
+    single = tiling.axis.ends(*bounds[-1]) and not tiling.axis.touching
+    spared = 0 if single else len(edges)
     asked = [at for at in range(len(bounds)) if at != spared]
     parts = [tiling.slice_of(*bounds[at]) for at in asked]
     return Job("cut", parts, tiling, bucket, None, edges, expected, asked, forced=forced)
@@ -240,43 +256,3 @@ def _densities(tiling: Tiling, bucket: Bucket) -> tuple[float, float, float]:
 
     here = of(place, 1.0)
     return of(place - 1, here), here, of(place + 1, here)
-
-
-def _climb(measured: Measured, tiling: Tiling, bucket: Bucket) -> Job | None:
-    """Open a finer axis below a crowded bucket, once it is known to hold everything in it.
-
-    None: it is open, or nothing can be, or the answer of another job decides.
-    """
-    if bucket.known is not Known.COUNTED:  # by subtraction it may be a phantom
-        bucket.busy = True
-        return Job("count", [tiling.slice_of(bucket.low, bucket.high)], tiling, bucket)
-    after = tiling.after(bucket)
-    if tiling.axis.touching and after is not None and after.known is Known.DERIVED:
-        # What crowds here may lie on the edge, and then it is there too.
-        if after.busy or after.stuck:
-            return None
-        after.busy = True
-        return Job("count", [tiling.slice_of(after.low, after.high)], tiling, after)
-    ladder = measured.ladder()
-    while (rung := tiling.rung + 1 + bucket.skipped) < len(ladder):
-        name = ladder[rung]
-        finer = measured.finer(tiling, bucket, rung)
-        if finer is None:
-            bucket.skipped += 1
-        elif name not in measured.whole:
-            if name in measured.probing:
-                return None
-            measured.probing.add(name)
-            return Job("whole", [measured.everything(name), measured.settings.base], finer=finer)
-        elif measured.whole[name]:
-            bucket.finer = finer
-            measured.version += 1
-            return None
-        else:
-            bucket.busy = True
-            whole, base = finer.buckets[0], finer.base
-            part = finer.slice_of(whole.low, whole.high)
-            return Job("fits", [part, base], tiling, bucket, finer=finer)
-    bucket.stuck = "one price, and no finer axis cuts it"
-    measured.version += 1
-    return None

@@ -1,29 +1,26 @@
 """Run a scan against a supplier: several calls at once, each with its own patience.
 
 The thin edge around scheduler/heatmap.py; it decides nothing. A call that does not come back is
-left to its thread and its answer, should it ever come, is dropped.
+left to its thread, and its answer, should it ever come, is dropped.
 """
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import copy_context
 from queue import Empty, SimpleQueue
-from typing import NamedTuple
 
-from scheduler.heatmap import Ask, Plan, Scan
+from scheduler.heatmap import Scan
+from scheduler.terms import Ask, Plan
 from shared.errors import Stopped, SupplierBusy, Transient
 from shared.feeds.base import Mapped, RawOffer, SlicedSource
 
 BEAT_S = 1.0  # between two heartbeats while nothing comes back, at most
 BUSY_S = 1.0  # pause after "busy" that does not say how long
 
-# The coordinates of a page's offers on an axis, "price" or "carat"; those not known are left out.
+# The coordinates of a page's offers on an axis, "price" or "carat"; what is not known is left out.
 Coordinates = Callable[[Sequence[RawOffer], str], Sequence[float]]
-
-
-class _Back(NamedTuple):
-    ask: Ask
-    answer: int | Sequence[float] | BaseException
+Answer = int | Sequence[float] | BaseException
 
 
 def run_scan(
@@ -44,66 +41,35 @@ def run_scan(
     in_flight        calls at once, at least 1
     count_timeout_s  for one call with all its retries; then it counts as failed
     deadline_s       for all of it; then the plan is what it is, and covers the feed
-    on_progress      told the number of calls so far, after each answer
+    on_progress      told the number of calls so far, whenever answers came
     heartbeat        called about every second; what it raises ends the scan
 
-    Raises the last error of the supplier where no call was answered at all, since then there is
-    nothing to plan from; SupplierRefused and other permanent errors as they come; Stopped.
+    "Busy" is no failure: nothing is asked for as long as the supplier says, then the same again.
+    Raises the supplier's last error where no call was answered at all, since then there is
+    nothing to plan from; SupplierRefused and other permanent errors, and Stopped, as they come.
     """
     if scan.settings.pages and coordinates is None:
         raise ValueError("a scan that reads pages needs `coordinates`")
-    back: SimpleQueue[_Back] = SimpleQueue()
-    flying: dict[int, tuple[Ask, float]] = {}  # number: ask, given up at
-    again: list[Ask] = []
-    began = clock()
-    quiet_until = began
+    calls = _Calls(source, coordinates, in_flight, count_timeout_s, clock)
+    end = clock() + deadline_s
     answered = False
     last: Transient | None = None
-
-    def send(ask: Ask) -> None:
-        flying[ask.number] = (ask, clock() + count_timeout_s)
-        given = (ask, source, coordinates, count_timeout_s, back)
-        threading.Thread(target=_call, args=given, name="count", daemon=True).start()
-
     while not scan.done:
-        now = clock()
-        if now - began >= deadline_s:
-            scan.stop(f"the deadline of {deadline_s:g} s")
+        if clock() >= end:
+            scan.stop(f"deadline of {deadline_s:g} s")
             break
         if heartbeat is not None:
             heartbeat()
-        for ask, until in list(flying.values()):
-            if now >= until:
-                del flying[ask.number]
-                scan.failed(ask)
-        if now >= quiet_until:
-            while again and len(flying) < in_flight:
-                send(again.pop())
-            for ask in scan.next(in_flight - len(flying) - len(again)):
-                send(ask)
-        if scan.done:
-            break
-        until = min([until for _, until in flying.values()], default=quiet_until)
-        wait_s = min(BEAT_S, max(0.0, min(until, began + deadline_s) - now))
-        for ask, answer in _arrived(back, wait_s):
-            if flying.pop(ask.number, None) is None:
-                continue  # it was given up
-            if isinstance(answer, SupplierBusy):
-                last = answer
-                pause_s = BUSY_S if answer.retry_after_s is None else answer.retry_after_s
-                quiet_until = max(quiet_until, clock() + pause_s)
-                again.append(ask)
-            elif isinstance(answer, Transient) and not isinstance(answer, Stopped):
-                last = answer
-                scan.failed(ask)
-            elif isinstance(answer, BaseException):
-                raise answer
-            elif isinstance(answer, int):
-                answered = True
-                scan.answered(ask, answer)
+        for ask in calls.overdue():
+            scan.failed(ask)
+        for ask in scan.next(calls.room()):
+            calls.send(ask)
+        for ask, answer in calls.arrived(end):
+            if isinstance(answer, BaseException):
+                last = _curable(answer)
             else:
                 answered = True
-                scan.paged(ask, answer)
+            _tell(scan, calls, ask, answer)
         if on_progress is not None:
             on_progress(scan.calls)
     if not answered and last is not None:
@@ -125,29 +91,94 @@ def by_mapping(map_offers: Callable[[Sequence[bytes]], Mapped]) -> Coordinates:
     return read
 
 
-def _call(
-    ask: Ask,
-    source: SlicedSource,
-    coordinates: Coordinates | None,
-    timeout_s: float,
-    back: "SimpleQueue[_Back]",
-) -> None:
-    try:
-        if ask.limit and coordinates is not None:
-            page = source.page(ask.part, ask.offset, ask.limit)
-            back.put(_Back(ask, coordinates(page.offers, ask.axis)))
-        else:
-            back.put(_Back(ask, source.count(ask.part, timeout_s=timeout_s)))
-    except BaseException as error:  # noqa: BLE001  raised again by the thread that waits for it
-        back.put(_Back(ask, error))
+class _Calls:
+    """Calls in flight, a thread each."""
+
+    def __init__(
+        self,
+        source: SlicedSource,
+        coordinates: Coordinates | None,
+        in_flight: int,
+        timeout_s: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self._source = source
+        self._coordinates = coordinates
+        self._in_flight = in_flight
+        self._timeout_s = timeout_s
+        self._clock = clock
+        self._flying: dict[int, tuple[Ask, float]] = {}  # by number: the ask, and given up when
+        self._again: list[Ask] = []
+        self._quiet_until = clock()
+        self._back: SimpleQueue[tuple[Ask, Answer]] = SimpleQueue()
+
+    def room(self) -> int:
+        """How many new calls may be made now; first those are that must be made again."""
+        if self._clock() < self._quiet_until:
+            return 0
+        while self._again and len(self._flying) < self._in_flight:
+            self.send(self._again.pop())
+        return self._in_flight - len(self._flying)
+
+    def send(self, ask: Ask) -> None:
+        self._flying[ask.number] = (ask, self._clock() + self._timeout_s)
+        target = copy_context().run  # log lines of a call belong to the run that makes it
+        threading.Thread(target=target, args=(self._call, ask), name="scan", daemon=True).start()
+
+    def again(self, ask: Ask, pause_s: float | None) -> None:
+        """The supplier is busy: ask nothing for a while, then this."""
+        pause_s = BUSY_S if pause_s is None else max(0.0, pause_s)
+        self._quiet_until = max(self._quiet_until, self._clock() + pause_s)
+        self._again.append(ask)
+
+    def overdue(self) -> Iterator[Ask]:
+        """Calls given up now; their places are free."""
+        now = self._clock()
+        for ask, until in list(self._flying.values()):
+            if now >= until:
+                del self._flying[ask.number]
+                yield ask
+
+    def arrived(self, end: float) -> Iterator[tuple[Ask, Answer]]:
+        """Answers that have come back, after waiting for the first, but not for long."""
+        now = self._clock()
+        waits = [until for _, until in self._flying.values()] or [self._quiet_until]
+        wait_s = min(BEAT_S, max(0.0, min(*waits, end) - now))
+        try:
+            ask, answer = self._back.get(timeout=wait_s)
+            while True:
+                if self._flying.pop(ask.number, None) is not None:
+                    yield ask, answer
+                ask, answer = self._back.get_nowait()
+        except Empty:
+            return
+
+    def _call(self, ask: Ask) -> None:
+        answer: Answer
+        try:
+            if ask.limit and self._coordinates is not None:
+                page = self._source.page(ask.part, ask.offset, ask.limit)
+                answer = self._coordinates(page.offers, ask.axis)
+            else:
+                answer = self._source.count(ask.part, timeout_s=self._timeout_s)
+        except BaseException as error:  # noqa: BLE001  raised by the thread that waits for it
+            answer = error
+        self._back.put((ask, answer))
 
 
-def _arrived(back: "SimpleQueue[_Back]", wait_s: float) -> list[_Back]:
-    """Everything that has come back, after waiting for the first."""
-    try:
-        arrived = [back.get(timeout=wait_s)]
-        while not back.empty():
-            arrived.append(back.get_nowait())
-    except Empty:
-        return []
-    return arrived
+def _curable(error: BaseException) -> Transient:
+    """An error that another attempt may cure; any other is raised."""
+    if isinstance(error, Stopped) or not isinstance(error, Transient):
+        raise error
+    return error
+
+
+def _tell(scan: Scan, calls: _Calls, ask: Ask, answer: Answer) -> None:
+    if isinstance(answer, SupplierBusy):
+        calls.again(ask, answer.retry_after_s)
+    elif isinstance(answer, BaseException):
+        scan.failed(ask)
+    elif isinstance(answer, int):
+        scan.answered(ask, answer)
+    else:
+        scan.paged(ask, answer)

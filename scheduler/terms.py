@@ -1,5 +1,6 @@
 """What goes into a scan and what comes out of it. Pure definitions."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -84,4 +85,4 @@ class Plan(NamedTuple):
     estimated: int  # leaves
     balance: float  # heaviest worker over the mean, in requests, dealt largest first
     why_stopped: str
-    probes: dict[str, bool]  # asked of the feed itself, such as whether all offers have a carat
+    probes: Mapping[str, bool]  # asked of the feed itself, such as whether all offers have a carat

@@ -16,11 +16,14 @@ from typing import NoReturn
 
 from simulator import serve
 from simulator.auth import TOKEN_LIFETIME_S, Door
+from simulator.board import Board
+from simulator.faults import BadFaultError, read_flag
 from simulator.requestlog import RequestLog
 from simulator.search import Search
 from simulator.server import Delays, Site
 from simulator.stock import BASE, STONES_MAX, TICKS_MAX, Stock
 from simulator.supplier import Supplier
+from simulator.switches import AnySwitch
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,7 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         stock = Stock.at(
             wanted.natural, wanted.labgrown, wanted.seed, wanted.time, base=wanted.base_time
         )
-        search = Search(stock)
+        board = Board(stock.seed)
+        board.switch({one.name: one for one in wanted.fault})
+        search = Search(stock, board.look_of)
         built_s = time.monotonic() - started
         door = Door(
             username=wanted.username,
@@ -55,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             RequestLog(log_file),
             Delays(every_ms=wanted.latency_ms, page_ms=wanted.page_latency_ms),
             started={"start_seconds": round(built_s, 3)},  # to read, make and index
+            board=board,
         )
 
         def ready() -> None:
@@ -62,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.write(json.dumps(where) + "\n")
             sys.stdout.flush()
 
-        serve.run(site.app, listener, ready)
+        serve.run(site.app, listener, ready, site.stopping.set)
     return 0
 
 
@@ -87,7 +93,22 @@ def _parser() -> argparse.ArgumentParser:
     add("--token-lifetime-s", type=_amount, default=TOKEN_LIFETIME_S)
     add("--latency-ms", type=_amount, default=0, help="added to every answer")
     add("--page-latency-ms", type=_amount, default=0, help="added to every page on top")
+    add(
+        "--fault",
+        type=_fault,
+        action="append",
+        default=[],
+        metavar="NAME[:KEY=VALUE,...]",
+        help="switch a fault on, such as slow:probability=0.1,ms=500; may be given again",
+    )
     return parser
+
+
+def _fault(text: str) -> AnySwitch:
+    try:
+        return read_flag(text)
+    except BadFaultError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _whole(high: int) -> Callable[[str], int]:

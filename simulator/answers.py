@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from simulator.switches import Kind
+
 UNAUTHENTICATED = "UNAUTHENTICATED"
 FORBIDDEN = "FORBIDDEN"
 NOT_FOUND = "NOT_FOUND"
@@ -21,7 +23,7 @@ class Answer(NamedTuple):
 class Note:
     """What the request log says of a request."""
 
-    kind: str = "other"  # page, count, login or other
+    kind: Kind = "other"
     account: str | None = None
     query: Mapping[str, Any] | None = None  # the filters, of a page or a count
     offset: int | None = None
@@ -34,9 +36,15 @@ class Note:
 class RefusedError(Exception):
     """An `errors` entry in place of a field."""
 
-    def __init__(self, message: str, code: str, path: tuple[str, ...]) -> None:
+    def __init__(
+        self, message: str, code: str | None, path: tuple[str, ...], *, status: int = 200
+    ) -> None:
+        """code  None: the entry has no extensions"""
         super().__init__(message)
-        self.entry = {"message": message, "path": list(path), "extensions": {"code": code}}
+        self.status = status  # of HTTP
+        self.entry: dict[str, Any] = {"message": message, "path": list(path)}
+        if code is not None:
+            self.entry["extensions"] = {"code": code}
 
 
 def to_json(content: Mapping[str, Any]) -> bytes:

@@ -10,10 +10,12 @@ import hashlib
 import hmac
 import itertools
 import json
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 TOKEN_LIFETIME_S = 6 * 3600  # as documented
+TOKENS_DEAD_MAX = 1_000
 REFRESH_LIFETIME_S = 30 * 24 * 3600
 
 _HEADER = {"alg": "HS256", "typ": "JWT"}
@@ -21,6 +23,20 @@ _HEADER = {"alg": "HS256", "typ": "JWT"}
 
 class UnauthenticatedError(Exception):
     """No token, a wrong one, or wrong credentials; says it in the supplier's words."""
+
+
+class Death(NamedTuple):
+    """How a token that died before its time is refused."""
+
+    wording: str
+    status: int  # of HTTP
+    code: bool  # whether extensions.code says what it is
+
+
+class DeadTokenError(UnauthenticatedError):
+    def __init__(self, death: Death) -> None:
+        super().__init__(death.wording)
+        self.death = death
 
 
 class Session(NamedTuple):
@@ -51,6 +67,7 @@ class Door:
         self._clock = clock
         self._key = hashlib.sha256(f"{seed}:{username}:{password}".encode()).digest()
         self._serial = itertools.count(1)
+        self._dead: OrderedDict[str, Death] = OrderedDict()
 
     def login(self, username: str, password: str) -> Session:
         """Raises UnauthenticatedError for any but the one account."""
@@ -74,7 +91,15 @@ class Door:
         """The account that the token stands for. Raises UnauthenticatedError."""
         if not token:
             raise UnauthenticatedError("Unauthenticated")
+        if token in self._dead:
+            raise DeadTokenError(self._dead[token])
         return str(self._read(token, use="access")["username"])
+
+    def kill(self, token: str, death: Death) -> None:
+        """Let a token die now. The last TOKENS_DEAD_MAX are remembered."""
+        self._dead[token] = death
+        while len(self._dead) > TOKENS_DEAD_MAX:
+            self._dead.popitem(last=False)
 
     def _session(self) -> Session:
         expires = self._clock() + self.lifetime_s

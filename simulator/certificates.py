@@ -4,6 +4,8 @@ Lab-grown stones with an IGI report have the number LG…; stones without a labo
 supplier's own code. Numbers are unique over both kinds.
 """
 
+import numpy as np
+
 from simulator import identity, words
 from simulator.companies import COMPANIES
 from simulator.shelf import Shelf
@@ -38,8 +40,18 @@ def number(shelf: Shelf, serial: int, lab: int, company: int) -> str:
     return f"LG{_LABGROWN_IGI + scrambled}" if lab == _IGI else str(_LABGROWN + scrambled)
 
 
-def find(shelf: Shelf, text: str) -> int | None:
-    """The row of the stone with exactly this number; None where the shelf has none."""
+def find(shelf: Shelf, text: str) -> list[int]:
+    """The rows of the stones with exactly this number: one at most, but for twins."""
+    row = _row(shelf, text)
+    if row is None:
+        return []
+    certificate = shelf.columns.get("certificate")
+    if certificate is None:
+        return [row]
+    return np.flatnonzero(certificate == shelf.columns["serial"][row]).tolist()
+
+
+def _row(shelf: Shelf, text: str) -> int | None:
     digits = text.rpartition("-")[2].removeprefix("LG")
     if not (digits.isascii() and digits.isdecimal() and len(digits) <= 10):
         return None

@@ -80,7 +80,9 @@ def _decimals(name: str, scale: int, *, least: int = 0) -> Maker:
 
 def _wholes(name: str, scale: int = 1) -> Maker:
     """An IntRange, in units of `scale`."""
-    return lambda value: masks.between(name, value["from"] * scale, value["to"] * scale)
+    return lambda value: masks.between(
+        name, round(value["from"] * scale), round(value["to"] * scale)
+    )
 
 
 def _ratio(value: Mapping[str, float]) -> Test:

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from simulator import certificates, identity, make, words
 from simulator.companies import COMPANIES, Company
 from simulator.shelf import Rows, Shelf
+from simulator.shown import BITS
+from simulator.switches import DeadMedia, StoneSwitch
 
 MEDIA = "https://media.example"
 
@@ -45,8 +47,34 @@ class Batch:
         return [identity.uuid(key, word) for key, word in pairs]
 
     @cached_property
+    def certificates(self) -> list[int]:
+        """The serials of the certificates: their own, but for twins."""
+        return self.codes("certificate" if "certificate" in self.shelf.columns else "serial")
+
+    @cached_property
+    def certificate_bits(self) -> list[int]:
+        """The bits behind what offers of one certificate share."""
+        if "certificate" not in self.shelf.columns:
+            return self.bits
+        return [identity.bits(serial, self.shelf.naming.salt) for serial in self.certificates]
+
+    @cached_property
+    def media_urls(self) -> list[str]:
+        """Where the media of each stone are."""
+        if not self.shelf.media_url_dead:
+            return [MEDIA] * len(self.rows)
+        dead = self.touched(DeadMedia)
+        return [self.shelf.media_url_dead if one else MEDIA for one in dead]
+
+    def touched(self, switch: type[StoneSwitch]) -> list[bool]:
+        """Which of the stones a switch has hit."""
+        if "touched" not in self.shelf.columns:
+            return [False] * len(self.rows)
+        return (self.take("touched") & BITS[switch]).astype(bool).tolist()  # type: ignore[no-any-return]
+
+    @cached_property
     def numbers(self) -> list[str]:
-        columns = (self.codes(name) for name in ("serial", "lab", "company"))
+        columns = (self.certificates, self.codes("lab"), self.codes("company"))
         return [certificates.number(self.shelf, *stone) for stone in zip(*columns, strict=True)]
 
     @cached_property
@@ -88,19 +116,21 @@ def _number(name: str, scale: int, style_bit: int, *, zero: str | None = "0") ->
             return f"{value / scale:.6f}"
         return f"{value / scale:.2f}" if style == 2 else f"{value / scale:g}"
 
-    return lambda b: [text(*pair) for pair in zip(b.codes(name), b.bits, strict=True)]
+    return lambda b: [text(*pair) for pair in zip(b.codes(name), b.certificate_bits, strict=True)]
 
 
 def _by_bits(choices: Sequence[object], shift: int) -> Field:
     """One of the choices, even and fixed for each stone."""
-    return lambda b: [choices[(word >> shift) % len(choices)] for word in b.bits]
+    return lambda b: [choices[(word >> shift) % len(choices)] for word in b.certificate_bits]
 
 
 def _link(media: int, pattern: str) -> Field:
     """A media link, null where the stone lacks it. The pattern may use `id` and `number`."""
     return lambda b: [
-        MEDIA + pattern.format(id=stone_id, number=number) if there else None
-        for there, stone_id, number in zip(b.has(media), b.ids, b.numbers, strict=True)
+        url + pattern.format(id=stone_id, number=number) if there else None
+        for url, there, stone_id, number in zip(
+            b.media_urls, b.has(media), b.ids, b.numbers, strict=True
+        )
     ]
 
 
@@ -115,7 +145,7 @@ def _canadian(b: Batch) -> Values:
 def _certificate_ids(b: Batch) -> Values:
     return [
         identity.uuid(certificates.key(b.shelf, serial), word, version=5)
-        for serial, word in zip(b.codes("serial"), b.bits, strict=True)
+        for serial, word in zip(b.certificates, b.certificate_bits, strict=True)
     ]
 
 

@@ -9,7 +9,6 @@ every field of every item, so a request becomes a tree of `Selected` fields inst
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from graphql import (
@@ -22,7 +21,6 @@ from graphql import (
     OperationType,
     SelectionSetNode,
     Visitor,
-    build_schema,
     execute_sync,
     get_variable_values,
     parse,
@@ -31,9 +29,10 @@ from graphql import (
 )
 from graphql.execution.values import VariableValues
 
+from simulator import drift
+from simulator.drift import Drift
 from simulator.selection import Compiler, Selected
 
-SCHEMA_PATH = Path(__file__).with_name("schema.graphql")
 TEXTS_MAX = 256  # query texts kept; a client has a handful
 INTROSPECTION = ("__schema", "__type")
 
@@ -56,6 +55,7 @@ class Request:
     given: Mapping[str, Any] = field(repr=False)  # the variables as they came
     operation: OperationDefinitionNode = field(repr=False)
     fragments: Mapping[str, FragmentDefinitionNode] = field(repr=False)
+    drift: Drift = drift.NONE
 
     def names(self) -> set[str]:
         """The fields asked anywhere above the items."""
@@ -70,7 +70,7 @@ class Request:
             directives=(),
         )
         document = DocumentNode(definitions=(operation, *self.fragments.values()))
-        result = execute_sync(schema(), document, variable_values=dict(self.given))
+        result = execute_sync(schema(self.drift), document, variable_values=dict(self.given))
         if result.errors or result.data is None:
             raise InvalidRequestError(result.errors or [GraphQLError("no introspection")])
         return result.data[selected.key]
@@ -86,20 +86,25 @@ class _Document:
     compiled: dict[str | None, tuple[Selected, ...]] = field(default_factory=dict)
 
 
-@lru_cache(maxsize=1)
-def schema() -> GraphQLSchema:
+def schema(changed: Drift = drift.NONE) -> GraphQLSchema:
     """The supplier's schema, built once a process."""
-    return build_schema(SCHEMA_PATH.read_text(encoding="utf-8"))
+    return drift.schema(changed)
 
 
-def prepare(text: str, operation_name: str | None, given: Mapping[str, Any]) -> Request:
+def prepare(
+    text: str,
+    operation_name: str | None,
+    given: Mapping[str, Any],
+    changed: Drift = drift.NONE,
+) -> Request:
     """Validate and coerce a request, and compile what it selects.
 
-    given  the variables as they came
+    given    the variables as they came
+    changed  how the schema differs
 
     Raises InvalidRequestError.
     """
-    document = _document(text)
+    document = _document(text, changed)
     if isinstance(document, InvalidRequestError):
         raise document
     if operation_name is None and len(document.operations) == 1:
@@ -107,29 +112,30 @@ def prepare(text: str, operation_name: str | None, given: Mapping[str, Any]) -> 
     operation = document.operations.get(operation_name)
     if operation is None:
         raise InvalidRequestError([GraphQLError(f"Unknown operation named {operation_name!r}.")])
-    variables = get_variable_values(schema(), operation.variable_definitions or (), dict(given))
+    known = schema(changed)
+    variables = get_variable_values(known, operation.variable_definitions or (), dict(given))
     if isinstance(variables, list):
         raise InvalidRequestError(variables)
-    root = schema().get_root_type(operation.operation)
+    root = known.get_root_type(operation.operation)
     if root is None:
         raise InvalidRequestError([GraphQLError("The schema has no such operation.")])
-    compiler = Compiler(document.fragments, variables)
+    compiler = Compiler(document.fragments, variables, changed)
     selected = document.compiled.get(operation_name)
     if selected is None:
         selected = compiler.select(root, [operation.selection_set])
         if not document.conditional:
             document.compiled[operation_name] = selected
-    return Request(root.name, selected, variables, given, operation, document.fragments)
+    return Request(root.name, selected, variables, given, operation, document.fragments, changed)
 
 
 @lru_cache(maxsize=TEXTS_MAX)
-def _document(text: str) -> "_Document | InvalidRequestError":
+def _document(text: str, changed: Drift) -> "_Document | InvalidRequestError":
     """Parse and validate; a wrong text is remembered as well as a right one."""
     try:
         parsed = parse(text)
     except GraphQLError as error:
         return InvalidRequestError([error])
-    if errors := validate(schema(), parsed):
+    if errors := validate(schema(changed), parsed):
         return InvalidRequestError(errors)
     return _Document(
         operations={

@@ -52,12 +52,12 @@ def unscramble(key: int, offset: int) -> int:
     return (word - offset) & MASK32
 
 
-def bits(serial: int, salt: int) -> int:
+def bits(serial: Words, salt: int) -> Words:
     """64 even bits for the stone: the rest of its ids, and what it has no column for."""
-    word = (serial * _GOLDEN + salt) & MASK64
+    word: Any = (serial * _GOLDEN + salt) & MASK64
     word = ((word ^ (word >> 30)) * 0xBF58_476D_1CE4_E5B9) & MASK64
     word = ((word ^ (word >> 27)) * 0x94D0_49BB_1331_11EB) & MASK64
-    return word ^ (word >> 31)
+    return cast(Words, word ^ (word >> 31))
 
 
 def uuid(key: int, word: int, version: int = 4) -> str:

@@ -3,6 +3,7 @@
 `project` builds the asked fields of the asked rows; `complete` is all there is to ask.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -76,10 +77,21 @@ def leaf(family: str, field: str, key: str) -> Leaf:
     return Leaf(key, FIELDS[family][field])
 
 
+def recast(found: Leaf, to_type: Callable[[Any], Any] | None) -> Leaf:
+    """The same field with other values; None: the same."""
+    if to_type is None:
+        return found
+    return Leaf(found.key, lambda batch: [to_type(value) for value in found.values(batch)])
+
+
+def type_of(family: str) -> str:
+    """The family's type in the schema."""
+    return "ProductMedia" if family in ("Image", "Video") else family
+
+
 def type_name(family: str, key: str) -> Leaf:
     """`__typename`, under the name it has in the answer."""
-    name = "ProductMedia" if family in ("Image", "Video") else family
-    return Leaf(key, constant(name))
+    return Leaf(key, constant(type_of(family)))
 
 
 def complete(family: str = "DiamondItem") -> Fields:

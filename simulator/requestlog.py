@@ -24,6 +24,7 @@ class Entry:
 
     note: Note = field(default_factory=Note)
     status: int | None = None  # None: no answer was sent
+    faults: list[str] = field(default_factory=list)  # switches that showed
 
 
 class RequestLog:
@@ -81,5 +82,7 @@ class RequestLog:
             "error": note.error,
             "query": note.query,
         }
+        if entry.faults:
+            line["faults"] = entry.faults
         self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
         self._file.flush()

@@ -8,6 +8,7 @@ Every order is total: stones that tie stand by their id. DESC is ASC turned roun
 """
 
 import json
+import random
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -129,15 +130,22 @@ class Index:
 
 
 class Search:
-    """Answers about a stock as it stands. Call `renew` when it has moved."""
+    """Answers about a stock as it stands. Call `renew` when it has moved, or looks different.
 
-    def __init__(self, stock: Stock) -> None:
+    look  how a shelf looks, see `shown.py`
+    """
+
+    def __init__(self, stock: Stock, look: Callable[[Shelf], Shelf] = lambda shelf: shelf) -> None:
         self.stock = stock
+        self.look = look
         self.renew()
 
     def renew(self) -> None:
         """Forget what was known: about 0.3 s at 1.4 million stones."""
-        self._indexes = (Index(self.stock.natural), Index(self.stock.labgrown))
+        self._indexes = (
+            Index(self.look(self.stock.natural)),
+            Index(self.look(self.stock.labgrown)),
+        )
         self.kept: OrderedDict[str, tuple[Part, ...]] = OrderedDict()
         self._kept_bytes = 0
         for index in self._indexes:  # the order that crawlers ask for
@@ -159,6 +167,17 @@ class Search:
             offset = max(0, offset - len(rows))
             limit -= len(part.rows)
         return [part for part in parts if len(part.rows)]
+
+    def strays(self, query: Query, order: Order, stones: int, word: str) -> list[Part]:
+        """Some stones of the kind that was asked for, whatever else was asked. In order.
+
+        word  with the query it draws the stones: the same ones again for the same word
+        """
+        rng = random.Random(json.dumps([query, word], sort_keys=True))
+        index = self._indexes[bool(query.get("labgrown"))]
+        size = index.shelf.size
+        rows = np.array(rng.sample(range(size), min(stones, size)), np.int32)
+        return [Part(index.shelf, index.sort(rows, order))] if len(rows) else []
 
     def by_id(self, diamond_id: str) -> Part | None:
         """The stone with this bare uuid, of either kind; None where it is sold or never was."""
@@ -196,7 +215,7 @@ class Search:
         """Stones by certificate number: natural ones first, each kind in order."""
         parts = []
         for index in self._indexes:
-            found = {certificates.find(index.shelf, number) for number in numbers} - {None}
-            rows = np.array(sorted(row for row in found if row is not None), np.int32)
+            found = {row for number in numbers for row in certificates.find(index.shelf, number)}
+            rows = np.array(sorted(found), np.int32)
             parts.append(Part(index.shelf, index.sort(rows, order)))
         return tuple(parts)

@@ -24,6 +24,8 @@ from graphql import (
 from graphql.execution.values import VariableValues
 
 from simulator import items
+from simulator.drift import NONE, Drift
+from simulator.fields import constant
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class Compiler:
 
     fragments: Mapping[str, FragmentDefinitionNode]
     variables: VariableValues
+    drift: Drift = NONE
 
     def select(
         self, owner: GraphQLObjectType, sets: Sequence[SelectionSetNode]
@@ -71,6 +74,7 @@ class Compiler:
         if name.startswith("__"):
             return Selected(key, name, node, None)
         definition = owner.fields[name]
+        name = self.drift.original(owner.name, name)
         below = get_named_type(definition.type)
         sets = [one.selection_set for one in nodes if one.selection_set]
         if below.name == "DiamondItem":
@@ -80,16 +84,20 @@ class Compiler:
 
     def project(self, family: str, sets: Sequence[SelectionSetNode]) -> items.Fields:
         """The projection of an item or of what is nested in it."""
+        owner = items.type_of(family)
         fields: list[items.Leaf | items.Branch] = []
         for key, nodes in self._collect(sets).items():
-            name = nodes[0].name.value
+            name = self.drift.original(owner, nodes[0].name.value)
             below = [one.selection_set for one in nodes if one.selection_set]
             if name == "__typename":
                 fields.append(items.type_name(family, key))
             elif nested := items.OBJECTS.get((family, name)):
                 fields.append(items.Branch(key, nested, self.project(nested.family, below)))
+            elif (invented := self.drift.invented(owner, name)) is not None:
+                fields.append(items.Leaf(key, constant(invented)))
             else:
-                fields.append(items.leaf(family, name, key))
+                leaf = items.leaf(family, name, key)
+                fields.append(items.recast(leaf, self.drift.cast(owner, name)))
         return tuple(fields)
 
     def _collect(self, sets: Sequence[SelectionSetNode]) -> dict[str, list[FieldNode]]:

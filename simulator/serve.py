@@ -11,7 +11,9 @@ from pathlib import Path
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from simulator.mishaps import CONNECTION
 from simulator.server import ENDPOINT
 
 KEEP_ALIVE_S = 75  # longer than a client's pool keeps a connection idle
@@ -47,20 +49,35 @@ def announce(ready_file: Path | None, listener: socket.socket) -> dict[str, str 
     return where
 
 
-def run(app: ASGIApp, listener: socket.socket, when_ready: Callable[[], None]) -> None:
+def run(
+    app: ASGIApp,
+    listener: socket.socket,
+    when_ready: Callable[[], None],
+    when_stopping: Callable[[], None] = lambda: None,
+) -> None:
     """Serve until SIGTERM or SIGINT; requests under way get SHUTDOWN_S to end."""
-    asyncio.run(_Server(app, when_ready).serve(sockets=[listener]))
+    asyncio.run(_Server(app, when_ready, when_stopping).serve(sockets=[listener]))
+
+
+class _Protocol(HttpToolsProtocol):
+    """Lets a request reach its connection, which a fault may reset."""
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = {CONNECTION: self.transport}  # type: ignore[dict-item]
 
 
 class _Server(uvicorn.Server):
     """Tells when it serves, and takes a signal as the request to end that it is: exit code 0."""
 
-    def __init__(self, app: ASGIApp, when_ready: Callable[[], None]) -> None:
+    def __init__(
+        self, app: ASGIApp, when_ready: Callable[[], None], when_stopping: Callable[[], None]
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
                 loop="asyncio",
-                http="httptools",
+                http=_Protocol,
                 ws="none",
                 lifespan="off",
                 log_level="warning",
@@ -73,6 +90,7 @@ class _Server(uvicorn.Server):
             )
         )
         self._when_ready = when_ready
+        self._when_stopping = when_stopping
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
@@ -88,3 +106,4 @@ class _Server(uvicorn.Server):
     def _stop(self) -> None:
         self.force_exit = self.should_exit  # the second signal does not wait
         self.should_exit = True
+        self._when_stopping()

@@ -4,6 +4,9 @@ POST /api/diamonds      the supplier's GraphQL
 GET  /healthz           200 as soon as it serves
 GET  /control/state     time, sizes, requests, memory
 POST /control/advance   {"ticks": 1}: time goes on, the stock moves
+GET  /control/faults    the switches that are on: {name: {option: value}}
+POST /control/faults    switches the named ones on, or sets them anew; null switches one off
+DELETE /control/faults  switches all of them off
 """
 
 import asyncio
@@ -18,7 +21,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from simulator.requestlog import RequestLog
+from simulator import mishaps
+from simulator.board import Board
+from simulator.faults import BadFaultError, read_changes
+from simulator.requestlog import Entry, RequestLog
 from simulator.stock import TICKS_MAX
 from simulator.supplier import Supplier
 
@@ -41,10 +47,21 @@ class Site:
     """The routes, over one supplier and one log."""
 
     def __init__(
-        self, supplier: Supplier, log: RequestLog, delays: Delays, started: dict[str, Any]
+        self,
+        supplier: Supplier,
+        log: RequestLog,
+        delays: Delays,
+        started: dict[str, Any],
+        board: Board | None = None,
     ) -> None:
-        """started  what `/control/state` says of the start, as it is"""
+        """
+        started  what `/control/state` says of the start, as it is
+        board    whose look the supplier's search has; None: one with nothing switched on
+        """
         self.supplier = supplier
+        self.board = board or Board(supplier.search.stock.seed)
+        supplier.search.look = self.board.look_of
+        self.stopping = asyncio.Event()  # whoever serves it sets it; ends what only waits
         self.log = log
         self.delays = delays
         self.started = started
@@ -55,12 +72,15 @@ class Site:
                 Route("/healthz", self.healthz, methods=["GET"]),
                 Route("/control/state", self.state, methods=["GET"]),
                 Route("/control/advance", self.advance, methods=["POST"]),
+                Route("/control/faults", self.faults, methods=["GET", "POST", "DELETE"]),
             ]
         )
 
     async def diamonds(self, request: Request) -> Response:
         """Every request to the supplier passes here, from its arrival to its answer."""
         with self.log.request() as entry:
+            self.board.requests += 1
+            number = self.board.requests
             try:
                 body = await request.body()
             except ClientDisconnect:
@@ -68,12 +88,34 @@ class Site:
             if len(body) > BODY_BYTES_MAX:
                 entry.status = 413
                 return PlainTextResponse("too large", status_code=413)
+            if self.board.present:
+                return await self._under_faults(request, body, number, entry)
             answer = self.supplier.answer(body, request.headers.get("authorization"))
             entry.note = answer.note
             if delay_s := self.delays.seconds(answer.note.kind):
                 await asyncio.sleep(delay_s)
             entry.status = answer.status
             return Response(answer.body, answer.status, media_type="application/json")
+
+    async def _under_faults(
+        self, request: Request, body: bytes, number: int, entry: Entry
+    ) -> Response:
+        """The same, with whatever hits this request."""
+        hits = self.board.hits(number)
+        entry.faults = hits.shown
+        entry.note = self.supplier.look(body, hits)
+        found = await mishaps.instead(hits, request, self.stopping)
+        if found is None:
+            answer = self.supplier.answer(body, request.headers.get("authorization"), hits)
+            entry.note = answer.note
+            whole = Response(answer.body, answer.status, media_type="application/json")
+            found = mishaps.broken(hits, whole)
+        else:
+            entry.note.error = f"{hits.shown[-1]}: no answer of the supplier's own"
+        await asyncio.sleep(self.delays.seconds(entry.note.kind))
+        await mishaps.wait(hits, self.stopping)
+        entry.status = None if isinstance(found, mishaps.Broken) else found.status_code
+        return found
 
     async def healthz(self, _: Request) -> Response:
         return PlainTextResponse("ok")
@@ -96,6 +138,20 @@ class Site:
         self.supplier.search.renew()
         return JSONResponse(self._state())
 
+    async def faults(self, request: Request) -> Response:
+        """What is switched on. Where stones look different by it, all requests wait meanwhile."""
+        renewed = False
+        if request.method == "DELETE":
+            renewed = self.board.clear()
+        elif request.method == "POST":
+            try:
+                renewed = self.board.switch(read_changes(await request.body()))
+            except BadFaultError as error:
+                return JSONResponse({"error": str(error)}, status_code=400)
+        if renewed:
+            self.supplier.search.renew()
+        return JSONResponse(self.board.dump())
+
     def _state(self) -> dict[str, Any]:
         stock = self.supplier.search.stock
         return {
@@ -109,6 +165,7 @@ class Site:
             "peak_requests_1s": self.log.peak_in_window,
             "in_flight": self.log.in_flight,
             "peak_in_flight": self.log.peak_in_flight,
+            "faults": dict(self.board.counts),
             "peak_rss_bytes": peak_rss_bytes(),
             **self.started,
         }

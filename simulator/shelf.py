@@ -48,6 +48,8 @@ class Shelf:
     size     stones; the length of every column
     """
 
+    media_url_dead = ""  # where links of dead media lead, see `shown.py`
+
     def __init__(self, seed: int, *, labgrown: bool, size: int) -> None:
         self.labgrown = labgrown
         self._seed = seed
@@ -66,6 +68,10 @@ class Shelf:
         """The row of a stone; None where it was sold or never was."""
         row = int(self._row_of[serial]) if serial < len(self._row_of) else -1
         return row if row >= 0 else None
+
+    def rows_of(self, serials: Serials) -> NDArray[np.int32]:
+        """The rows of stones; -1 where one was sold. All serials have been given out."""
+        return self._row_of[serials]
 
     def advance(self, tick: int, movement: Movement) -> Moved:
         """Do what happens in the hour that ends with `tick`, counted from 1."""

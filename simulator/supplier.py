@@ -3,14 +3,13 @@
 `Supplier.answer` is the path of every request: read it, validate it, find who asks, run it, say it.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from graphql import GraphQLError
 
-from simulator import graphql, items
+from simulator import drift, graphql, harm, items, reading, skew
 from simulator.answers import (
     BAD_INPUT,
     FORBIDDEN,
@@ -21,11 +20,14 @@ from simulator.answers import (
     RefusedError,
     to_json,
 )
-from simulator.auth import Door, Session, UnauthenticatedError
+from simulator.auth import DeadTokenError, Door, Session, UnauthenticatedError
+from simulator.board import NO_HITS, Hits
+from simulator.drift import Drift
 from simulator.fields import Batch
 from simulator.filters import UnreadableFilterError
-from simulator.search import Order, Part, Search
+from simulator.search import Order, Part, Query, Search
 from simulator.selection import Selected
+from simulator.switches import SchemaDrift
 
 LIMIT_MAX = 50
 LIMIT_DEFAULT = 50  # what the real one does without a limit is unknown
@@ -39,6 +41,8 @@ class _Run:
     request: graphql.Request
     note: Note
     bearer: str | None  # the token of the header
+    hits: Hits
+    status: int = 200  # of HTTP
     errors: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -47,35 +51,52 @@ class Supplier:
         self.search = search
         self.door = door
 
-    def answer(self, body: bytes, authorization: str | None) -> Answer:
+    def look(self, body: bytes, hits: Hits) -> Note:
+        """What a request is, unanswered; `hits` is told."""
+        note = Note()
+        try:
+            request = reading.read(body, _drift(hits))
+            note.kind = reading.kind(request)
+            crawl = reading.crawl(request) if note.kind == "page" else None
+        except (GraphQLError, graphql.InvalidRequestError) as error:
+            note.error, crawl = str(error), None
+        hits.arrived(note.kind, crawl)
+        return note
+
+    def answer(self, body: bytes, authorization: str | None, hits: Hits = NO_HITS) -> Answer:
         """Answer one POST.
 
         authorization  the header as it came, or None
+        hits           the faults of this request
 
         Never raises for what a client sends: HTTP 400 where the request is not valid GraphQL, else
         HTTP 200, with `errors` where something was refused.
         """
         note = Note()
+        changed = _drift(hits)
+        if changed is not drift.NONE:
+            hits.show(SchemaDrift)
         try:
-            request = _read(body)
+            request = reading.read(body, changed)
         except graphql.InvalidRequestError as error:
             note.error = str(error)
             return Answer(400, to_json({"errors": [e.formatted for e in error.errors]}), note)
 
-        note.kind = _kind(request)
+        note.kind = reading.kind(request)
         scheme, _, token = (authorization or "").partition(" ")
-        run = _Run(request, note, token if scheme.lower() == "bearer" else None)
+        run = _Run(request, note, token if scheme.lower() == "bearer" else None, hits)
         try:
             data: dict[str, Any] | None = self._root(run, request.selected, run.bearer, ())
         except RefusedError as error:  # every field on the way up is non-null
             run.errors.append(error.entry)
+            run.status = error.status
             data = None
         except (GraphQLError, graphql.InvalidRequestError) as error:
             run.errors.append({"message": str(error), "extensions": {"code": BAD_INPUT}})
             data = None
         if run.errors:
             note.error = run.errors[0]["message"]
-            return Answer(200, to_json({"errors": run.errors, "data": data}), note)
+            return Answer(run.status, to_json({"errors": run.errors, "data": data}), note)
         return Answer(200, to_json({"data": data}), note)
 
     def _root(
@@ -123,6 +144,13 @@ class Supplier:
     def _check(self, run: _Run, token: str | None, path: tuple[str, ...]) -> None:
         try:
             run.note.account = self.door.check(token)
+            if token and (death := harm.death(run.hits)):
+                self.door.kill(token, death)
+                raise DeadTokenError(death)
+        except DeadTokenError as error:
+            wording, status, said = error.death
+            code = UNAUTHENTICATED if said else None
+            raise RefusedError(wording, code, path, status=status) from error
         except UnauthenticatedError as error:
             raise RefusedError(str(error), UNAUTHENTICATED, path) from error
 
@@ -161,28 +189,49 @@ class Supplier:
         query = _given(arguments, "query", {})
         order = _given(arguments, "order", {"type": "none", "direction": "ASC"})
         run.note.query, run.note.offset, run.note.limit = query, offset, limit
-        if not 0 <= limit <= LIMIT_MAX:
-            raise RefusedError(f"limit is from 0 to {LIMIT_MAX}, not {limit}", BAD_INPUT, path)
-        if not 0 <= offset <= OFFSET_MAX:
-            raise RefusedError(f"offset is from 0 to {OFFSET_MAX}, not {offset}", BAD_INPUT, path)
-        parts = self.search.page(
-            query, Order(order["type"], order["direction"] == "DESC"), offset, limit
+        parts = self._parts(
+            run, query, Order(order["type"], order["direction"] == "DESC"), offset, limit, path
         )
         run.note.items = sum(len(part.rows) for part in parts)
         counted = {"total_count": run.note.items, "result_count": None}
         return {
-            child.key: _items(child, parts)
+            child.key: self._items(run, child, parts, (*path, child.key))
             if child.name == "items"
             else _value(child, "DiamondList", counted)
             for child in one.children
         }
+
+    def _parts(
+        self,
+        run: _Run,
+        query: Query,
+        order: Order,
+        offset: int,
+        limit: int,
+        path: tuple[str, ...],
+    ) -> list[Part]:
+        """The stones of a page. Raises RefusedError, UnreadableFilterError."""
+        hits = run.hits
+        offset, limit = skew.bounds(
+            hits, offset, limit, path, offset_max=OFFSET_MAX, limit_max=LIMIT_MAX
+        )
+        if not hits:
+            return self.search.page(query, order, offset, limit)
+        query = skew.query(hits, run.request.drift.query(query))
+        parts = skew.page(hits, self.search, query, order, offset, limit)
+        harm.touch(hits, parts)
+        return parts
 
     def _count(self, run: _Run, arguments: Mapping[str, Any]) -> int:
         """Offset, limit and order are taken and left without effect."""
         query = _given(arguments, "query", {})
         if run.note.query is None:
             run.note.query = query
-        run.note.count = self.search.count(query)
+        if run.hits:
+            query = skew.query(run.hits, run.request.drift.query(query))
+            run.note.count = skew.count(run.hits, self.search, query)
+        else:
+            run.note.count = self.search.count(query)
         return run.note.count
 
     def _stone(self, run: _Run, one: Selected, diamond_id: str, path: tuple[str, ...]) -> Any:
@@ -190,32 +239,32 @@ class Supplier:
         if part is None:
             raise RefusedError("Diamond not found", NOT_FOUND, path)
         run.note.items = 1
-        return _items(one, [part])[0]
+        found, errors = _items(one, [part]), list[dict[str, Any]]()
+        if run.hits:
+            harm.touch(run.hits, [part])
+            found, errors = harm.nulled(run.hits, found, [part], [path])
+        if found[0] is None:  # DiamondItem! - the null climbs
+            raise RefusedError(errors[0]["message"], None, tuple(errors[0]["path"]))
+        run.errors += errors
+        return found[0]
+
+    def _items(
+        self, run: _Run, one: Selected, parts: list[Part], path: tuple[str, ...]
+    ) -> list[Any]:
+        found = _items(one, parts)
+        if run.hits:
+            places: list[tuple[str | int, ...]] = [
+                (*path, position) for position in range(len(found))
+            ]
+            found, errors = harm.nulled(run.hits, found, parts, places)
+            run.errors += errors
+        return found
 
 
-def _read(body: bytes) -> graphql.Request:
-    """A POST's body as a request. Raises InvalidRequestError."""
-    try:
-        sent = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise graphql.InvalidRequestError([GraphQLError("The body is not JSON.")]) from error
-    if not isinstance(sent, dict) or not isinstance(sent.get("query"), str):
-        raise graphql.InvalidRequestError([GraphQLError("The body holds no query.")])
-    variables, operation = sent.get("variables"), sent.get("operationName")
-    if not isinstance(variables, dict | None) or not isinstance(operation, str | None):
-        raise graphql.InvalidRequestError(
-            [GraphQLError("`variables` is an object and `operationName` a string, or null.")]
-        )
-    return graphql.prepare(sent["query"], operation, variables or {})
-
-
-def _kind(request: graphql.Request) -> str:
-    names = request.names()
-    if "diamonds_by_query" in names:
-        return "page"
-    if "diamonds_by_query_count" in names:
-        return "count"
-    return "login" if "authenticate" in names else "other"
+def _drift(hits: Hits) -> Drift:
+    """How the schema differs for this request."""
+    hit = hits.get(SchemaDrift) if hits else None
+    return drift.NONE if hit is None else hit.switch.drift
 
 
 def _given(arguments: Mapping[str, Any], name: str, default: Any) -> Any:

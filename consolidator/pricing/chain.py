@@ -142,8 +142,7 @@ class Terms:
     def guard(self, chain: Chain, present: Cents) -> None:
         """Refuse what a guard forbids.
 
-        present  the stones' present prices in the shop's currency; 0 or less, or more than
-                 CENTS_MAX: none
+        present  the stones' present prices in the shop's currency; 0: none
         """
         rule, price, cost = chain.rule, chain.price, chain.taxed_cost
         chain.refuse((price <= cost) & (self.below_cost[rule] == 0), Refusal.BELOW_COST)
@@ -161,8 +160,7 @@ class Terms:
 
     def _reach(self, rule: Cents, present: Cents) -> tuple[Cents, Cents]:
         rise, fall = self.rise_max[rule], self.fall_max[rule]
-        known = (present > 0) & (present <= CENTS_MAX)
-        present = np.where(known, present, 0)
+        known = present > 0
         lowest = amounts.up(present, ONE - np.maximum(fall, 0), ONE)
         highest = amounts.down(present, ONE + np.maximum(rise, 0), ONE)
         return (

@@ -75,6 +75,8 @@ class Ruleset(Model):
             names.add(rule.name)
             self._check_price(number, rule)
             self._check_guards(number, rule)
+        content = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        self._checksum = hashlib.sha256(content.encode()).hexdigest()
         return self
 
     def _check_price(self, number: int, rule: Rule) -> None:
@@ -128,9 +130,7 @@ def read_ruleset(value: Any, source: str, lines: dict[Path, int]) -> Ruleset:
         ruleset = Ruleset.model_validate(value)
     except ValidationError as error:
         raise BadRuleset(explain_errors(error, value, source, lines)) from error
-    content = json.dumps(ruleset.model_dump(mode="json"), sort_keys=True)
     ruleset._lines = {path: line for path, line in lines.items() if len(path) <= 2}
-    ruleset._checksum = hashlib.sha256(content.encode()).hexdigest()
     return ruleset
 
 

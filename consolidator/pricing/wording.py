@@ -4,9 +4,8 @@ Pure. Every amount comes from the engine's own chain; nothing is computed a seco
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from consolidator.pricing import amounts, conditions
 from consolidator.pricing.amounts import CENTS_MAX, ONE
@@ -19,8 +18,7 @@ from consolidator.pricing.ruleset import Ruleset
 DETAIL_CHARS_MAX = 200
 
 
-@dataclass(frozen=True)
-class Seen:
+class Seen(NamedTuple):
     """One stone and the entries of its chain; amounts in cents."""
 
     stone: Mapping[str, Any]  # the columns that its price depends on
@@ -58,7 +56,6 @@ def detail(seen: Seen, ruleset: Ruleset, asked: tuple[Field, ...]) -> str | None
 
 def _detail(seen: Seen, why: Refusal, ruleset: Ruleset, asked: tuple[Field, ...]) -> str:
     shop, currency = ruleset.currency, seen.stone["cost_currency"]
-    price, taxed = f"price {amounts.text(seen.price)} {shop}", amounts.text(seen.taxed_cost)
     if why is Refusal.BAD_COST:
         if seen.stone["cost_cents"] is None:
             return "cost missing"
@@ -74,6 +71,7 @@ def _detail(seen: Seen, why: Refusal, ruleset: Ruleset, asked: tuple[Field, ...]
         return ", ".join(f"{field.name} {seen.value(field)}" for field in asked)
     rule = ruleset.rules[seen.rule]
     guards = ruleset.guards_of(rule)
+    price, taxed = f"price {amounts.text(seen.price)} {shop}", amounts.text(seen.taxed_cost)
     said = {
         Refusal.REFUSED_BY_RULE: rule.refuse or "",
         Refusal.NOT_POSITIVE: f"price before rounding {amounts.text(seen.unrounded)} {shop}",

@@ -15,6 +15,14 @@ CREATE TEMPORARY TABLE IF NOT EXISTS staged_stones (
     price_cents bigint, price_currency text, rule text
 ) ON COMMIT DELETE ROWS;
 
+-- name: present_prices
+-- What stones cost now, for the guards that look at it. Only in the shop's currency; one that was
+-- delisted has no present price any more, one whose offer was refused still has.
+SELECT offer_id, price_cents
+  FROM diamonds
+ WHERE feed = :feed AND offer_id = ANY(CAST(:offer_ids AS text[])) AND price_currency = :currency
+   AND off_sale_reason IS DISTINCT FROM 'delisted';
+
 -- name: drop_overtaken
 -- Of a fold that comes after a later run of its feed has begun: take out the offers that the later
 -- run has read, whose version is the newer; and all of them where a later full run is complete,

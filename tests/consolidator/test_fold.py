@@ -17,6 +17,7 @@ from shared.feeds.base import Mapped
 from tests.builders import FEED, item_now, open_run, rows
 from tests.consolidator.landing import (
     NO_PEARS,
+    TWICE_THE_COST,
     activate,
     end,
     fold,
@@ -218,6 +219,36 @@ def test_of_a_sound_and_a_refused_version_the_later_decides(
     fold(engine, land(engine, sound_then_refused, read_s=read_s))
     assert stone(engine)["on_sale"] == on_sale
     assert rejected(engine) == [("A", "refused_by_rule")]
+
+
+def test_a_price_that_jumps_is_refused_until_it_is_back_or_the_stone_was_delisted(
+    engine: Engine,
+) -> None:
+    activate(engine, TWICE_THE_COST + "guards: {rise_max: 50, fall_max: 50}\n")
+    folded(engine, [offer(price=10_000)])
+    for price in (15_001, 100_000, 4_999):
+        folded(engine, [offer(price=price)])
+        gone = stone(engine)
+        assert (gone["off_sale_reason"], gone["price_cents"]) == ("rejected", 20_000)
+    folded(engine, [offer(price=15_000)])
+    assert stone(engine)["on_sale"]
+    assert {reason for _, reason in rejected(engine)} == {"jump"}
+    with transaction(engine) as tx:
+        delist = "on_sale = false, off_sale_reason = 'delisted', off_sale_at = now()"
+        tx.execute(text(f"UPDATE diamonds SET {delist}"))
+    folded(engine, [offer(price=100)])
+    assert stone(engine)["on_sale"]
+    assert price_changes(engine) == [(None, 20_000), (20_000, 30_000), (30_000, 200)]
+
+
+def test_a_price_in_another_currency_is_no_jump(engine: Engine) -> None:
+    activate(engine)
+    folded(engine, [offer()])
+    euros = "currency: EUR\nrates: {USD: {rate: 0.1, as_of: 2026-01-02, source: made up}}\n"
+    guards = "guards: {rise_max: 1, fall_max: 1}\n"
+    activate(engine, TWICE_THE_COST.replace("currency: USD\n", euros + guards))
+    folded(engine, [offer()])
+    assert (stone(engine)["price_cents"], stone(engine)["price_currency"]) == (2_000, "EUR")
 
 
 def test_without_an_active_ruleset_nothing_is_folded(engine: Engine) -> None:

@@ -135,7 +135,7 @@ ENDINGS = {
     "all that was counted": Case(100, 100, "complete", sold=7),
     "nothing was counted, nothing sold": Case(0, 0, "complete"),
     "more than was counted": Case(100, 120, "complete", sold=7),
-    "few are missing": Case(100, 50, "complete", sold=7),
+    "few are missing": Case(1_000, 950, "complete", sold=7),
     "sold while we read": Case(200, 100, "complete", sold=7, recounted=100),
     "too many are missing": Case(
         151, 100, "partial", "the supplier counts 151 offers, 100 were read", 7, recounted=151

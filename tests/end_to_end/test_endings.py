@@ -180,6 +180,17 @@ def test_offers_that_are_refused_go_off_sale_and_come_back(
     assert choosy.withdrawn < again.withdrawn
 
 
+def test_prices_that_jump_too_far_are_refused(
+    engine: Engine, later: Later, activate: Activate
+) -> None:
+    active = activate(RULES / "dearer.yaml")
+    now = later.shop._replace(active=active).has(TICKS, known=later.before)
+    wanted = after_run(later.before, now)
+    assert set(wanted.rejected.values()) == {"jump"}
+    assert min(map(len, (wanted.withdrawn, wanted.changed, wanted.inserted))) > 0
+    assert_exact(engine, later.shop.pipeline.run(NATURAL), wanted)
+
+
 def test_a_rejected_offer_is_kept_word_for_word(
     engine: Engine, later: Later, activate: Activate
 ) -> None:

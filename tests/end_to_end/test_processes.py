@@ -5,6 +5,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -83,12 +84,12 @@ def test_a_fetch_worker_killed_in_the_middle_costs_its_lease_and_nothing_else(
         system.start_stages(supervisor, env, workers=1, consolidators=1)
         run_ids = {feed: start(engine, feed) for feed in FEEDS}
 
-        half_read = until(supervisor, "a partition half read", lambda: half_read_one(engine))
+        half_read = until(supervisor, "a partition half read", partial(half_read_one, engine))
         (child,) = prefork_children(supervisor, "worker")
         os.kill(child.pid, signal.SIGKILL)
 
         for feed in FEEDS:
-            run = until(supervisor, f"the end of {feed}", lambda f=feed: ended(engine, run_ids[f]))
+            run = until(supervisor, f"the end of {feed}", partial(ended, engine, run_ids[feed]))
             assert (run["state"], run["reason"]) == ("complete", None), logs(supervisor)
             assert_exact(engine, run, expected(engine, supplier, feed))
         (item,) = rows(engine, "SELECT * FROM work_items WHERE item_id = :id", id=half_read)

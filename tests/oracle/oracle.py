@@ -130,7 +130,7 @@ def after_run(before: Catalogue, now: Offered, *, delists: bool = True) -> Outco
     """
     catalogue = dict(before)
     changes: dict[str, PriceChange] = {}
-    inserted, changed, withdrawn, delisted = set(), set(), set(), set()
+    inserted, changed, withdrawn, delisted = (set[str]() for _ in range(4))
     for offer_id, stone in now.stones.items():
         known = before.get(offer_id)
         if known == Kept(stone, None):
@@ -172,8 +172,8 @@ def _price_change(known: Kept | None, stone: Stone) -> PriceChange:
 
 
 def _present_price(known: Kept | None, currency: str) -> int | None:
-    """None too where it is in another currency: the two cannot be compared."""
-    if known is None or known.stone["price_currency"] != currency:
+    """None for a stone that was delisted, and in another currency, which cannot be compared."""
+    if known is None or known.off_sale == "delisted" or known.stone["price_currency"] != currency:
         return None
     found: int = known.stone["price_cents"]
     return found

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from consolidator.pricing import amounts
 from consolidator.pricing.amounts import CENTS_MAX, FACTOR_MAX, ONE, RATE_MAX
 
-cents = st.integers(0, CENTS_MAX) | st.sampled_from([0, 1, CENTS_MAX - 1, CENTS_MAX])
+allowed = st.integers(0, CENTS_MAX) | st.sampled_from([0, 1, CENTS_MAX - 1, CENTS_MAX])
 parts = st.integers(1, FACTOR_MAX * ONE) | st.just(FACTOR_MAX * ONE)
 
 
@@ -25,7 +25,7 @@ def rates(draw: st.DrawFn) -> tuple[int, int]:
     return rate.numerator, rate.denominator
 
 
-@given(cents, parts.map(lambda top: (top, ONE)) | rates())
+@given(allowed, parts.map(lambda top: (top, ONE)) | rates())
 def test_each_rounding_is_exact_at_any_allowed_size(amount: int, ratio: tuple[int, int]) -> None:
     top, bottom = ratio
     column, exact = np.array([amount]), Fraction(amount) * top / bottom
@@ -34,7 +34,7 @@ def test_each_rounding_is_exact_at_any_allowed_size(amount: int, ratio: tuple[in
     assert amounts.down(column, top, bottom)[0] == math.floor(exact)
 
 
-@given(cents, st.integers(1, ONE))
+@given(allowed, st.integers(1, ONE))
 def test_the_lowest_price_for_a_margin_is_exact(amount: int, rest: int) -> None:
     assert amounts.up(np.array([amount]), ONE, rest)[0] == math.ceil(Fraction(amount) * ONE / rest)
 
@@ -44,8 +44,8 @@ def test_a_rounded_price_has_the_ending_and_is_the_right_one(
     amount: int, step: int, ending: int, upwards: bool
 ) -> None:
     ending %= step
-    columns = (np.array([n]) for n in (amount, step, ending))
-    price = int(amounts.to_ending(*columns, np.array([upwards]))[0])
+    cents, steps, endings = (np.array([n]) for n in (amount, step, ending))
+    price = int(amounts.to_ending(cents, steps, endings, np.array([upwards]))[0])
     assert price > 0
     assert price % step == ending
     below = price - step
@@ -74,8 +74,8 @@ def test_a_rounded_price_has_the_ending_and_is_the_right_one(
     ],
 )
 def test_charm_prices(amount: int, step: int, ending: int, up: int, nearest: int) -> None:
-    columns = [np.array([n, n]) for n in (amount, step, ending)]
-    found = amounts.to_ending(*columns, np.array([True, False]))
+    cents, steps, endings = (np.array([n, n]) for n in (amount, step, ending))
+    found = amounts.to_ending(cents, steps, endings, np.array([True, False]))
     assert found.tolist() == [up, nearest]
 
 

@@ -129,6 +129,7 @@ MARKUP = "price: {percent: 25}"  # 1,250.00 on a cost of 1,000.00: a margin of 2
         ("{ceiling: 1249.99}", {}, "above_ceiling"),
         ("{rise_max: 25}", {"present_price_cents": 100_000}, None),
         ("{rise_max: 25}", {"present_price_cents": 99_999}, "jump"),
+        ("{rise_max: 25.002}", {"present_price_cents": 99_998}, "jump"),  # above 124,999.49996
         ("{fall_max: 50}", {"present_price_cents": 250_000}, None),
         ("{fall_max: 50}", {"present_price_cents": 250_001}, "jump"),
         ("{rise_max: 0, fall_max: 0}", {"present_price_cents": 125_000}, None),
@@ -329,10 +330,12 @@ def test_an_explanation_says_which_condition_failed_on_which_value() -> None:
         "when: {any: [{lab: IGI}, {color: D}]}\nprice: {add: 1}",
         "when: {not: {lab: [GIA, HRD]}}\nprice: {add: 1}",
         "when: {all: [{kind: natural}, {any: [{cost: {to: 5}}]}]}\nprice: {add: 1}",
+        "when: {taxed_cost: {to: 5}}\nprice: {add: 1}",
         "price: {add: 2}",
+        tax="{percent: 10}",
     )
     why = engine.explain(make_stone())
-    assert why.rule == "r6"
+    assert why.rule == "r7"
     assert why.met == "every stone"
     assert [(one.number, one.rule, one.failed, one.seen) for one in why.passed_over] == [
         (1, "r1", "kind is labgrown", "kind natural"),
@@ -340,4 +343,5 @@ def test_an_explanation_says_which_condition_failed_on_which_value() -> None:
         (3, "r3", "(lab is IGI or color is D)", "lab GIA, color G"),
         (4, "r4", "not lab in GIA, HRD", "lab GIA"),
         (5, "r5", "cost below 5.00", "cost 1,000.00"),
+        (6, "r6", "taxed_cost below 5.00", "taxed_cost 1,100.00"),
     ]

@@ -17,7 +17,6 @@ from consolidator.pricing.regions import BOXES_MAX, Axis, Box, Space, TooManyBox
 from consolidator.pricing.ruleset import load_ruleset
 from consolidator.pricing.survey import survey
 from tests.pricing import strategies
-from tests.pricing.test_reference import EXAMPLES
 from tests.pricing.writing import as_yaml, frame, ruleset_text
 
 
@@ -221,7 +220,7 @@ def test_findings_come_in_the_order_of_the_file() -> None:
     assert [one.line for one in said] == sorted(one.line for one in said)
 
 
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=strategies.EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(strategies.rulesets(), st.lists(strategies.stones(), min_size=20, max_size=20))
 def test_the_regions_of_the_rules_are_the_engine_s_matches(
     content: dict[str, Any], stones: list[dict[str, Any]]

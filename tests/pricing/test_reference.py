@@ -1,6 +1,5 @@
 """The engine against the reference engine, and the explanation against the price."""
 
-import os
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -11,14 +10,12 @@ from consolidator.pricing.ruleset import load_ruleset
 from tests.pricing import reference, strategies
 from tests.pricing.writing import as_yaml, frame
 
-STONES = 20  # under each ruleset: FACET_EXAMPLES=10000 compares 200,000 pairs
-EXAMPLES = int(os.environ.get("FACET_EXAMPLES", "60"))
 at_length = settings(
-    max_examples=EXAMPLES,
+    max_examples=strategies.EXAMPLES,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-many_stones = st.lists(strategies.stones(), min_size=STONES, max_size=STONES)
+many_stones = st.lists(strategies.stones(), min_size=strategies.STONES, max_size=strategies.STONES)
 
 
 def engine_of(ruleset: dict[str, Any]) -> Engine:

@@ -312,5 +312,5 @@ def test_the_same_text_is_read_once() -> None:
 def test_a_ruleset_cannot_be_changed() -> None:
     ruleset = load_ruleset(ruleset_text(PRICE), "f")
     with pytest.raises(ValueError, match="frozen"):
-        ruleset.name = "other"
+        ruleset.name = "other"  # type: ignore[misc]
     assert isinstance(ruleset.rules, tuple)
