@@ -22,6 +22,7 @@ log = structlog.get_logger(__name__)
 # reads; more than this is a part of the feed that was not read.
 MISSING_SHARE = 0.001
 MISSING_MIN = 50
+MISSING_SHARE_MAX = 0.05  # of a small feed, where 50 would be a good part of it
 
 
 def reconcile_run(
@@ -70,7 +71,8 @@ def _counts(tx: Connection, run: Row[tuple[object, ...]]) -> Row[tuple[object, .
 
 
 def _missing(counted: int, offers: int) -> bool:
-    return counted - offers > max(MISSING_MIN, counted * MISSING_SHARE)
+    allowed = max(min(MISSING_MIN, counted * MISSING_SHARE_MAX), counted * MISSING_SHARE)
+    return counted - offers > allowed
 
 
 def _why_not_complete(
