@@ -1,6 +1,7 @@
 """`facet demo`: the whole path once, in the foreground, against the simulated supplier."""
 
 import getpass
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,15 +11,14 @@ import redis
 import typer
 from sqlalchemy import Engine
 
-from cli import runs, simulated, system
+from cli import following, simulated, system
 from cli.embedded.home import home_dir
 from cli.embedded.supervisor import Supervisor
 from cli.output import Json, emit, money, say, table
-from shared import db
-from shared import runs as ledger_runs
+from shared import runs
 from shared.db import transaction
 from shared.limits import Limiter
-from shared.settings import Settings, load
+from shared.settings import Settings, is_named, load
 from sql import query
 
 FEEDS = ("nivoda-natural", "nivoda-labgrown")
@@ -38,7 +38,7 @@ def demo(
     limit: Annotated[
         float, typer.Option(min=0, help="Requests a second to the supplier; 0: no limit.")
     ] = 25,
-    workers: Annotated[int, typer.Option(min=1, help="Pages fetched at once.")] = 2,
+    workers: Annotated[int, typer.Option(min=1, help="Partitions fetched at once.")] = 2,
     ruleset: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="Price by this file.")
     ] = None,
@@ -48,7 +48,9 @@ def demo(
 
     A second demo is a second run: it writes only what the supplier changed meanwhile.
 
-    facet demo --natural 50000 --labgrown 50000 --limit 0
+    \b
+    Examples:
+      facet demo --natural 50000 --labgrown 50000 --limit 0
     """
     home = home_dir()
     wanted, another = simulated.next_step(home, natural, labgrown, seed)
@@ -61,7 +63,7 @@ def demo(
             say("the demo's supplier is another one now: what it does not offer will be delisted")
             env["FACET_EMPTY_BELOW_SHARE"] = "0"
         settings = load(env)
-        engine = db.connect(settings.database_url.get_secret_value())
+        engine = system.engine_of(settings, "migrate")
         for line in system.prepare_database(engine, ruleset=ruleset, actor=getpass.getuser()):
             say(line)
         system.start_stages(supervisor, env, workers=workers, consolidators=1)
@@ -73,8 +75,8 @@ def demo(
         run_ids = []
         for feed in FEEDS:
             with transaction(engine) as tx:
-                run_ids.append(ledger_runs.start(tx, feed).run_id)
-        code = runs.follow(engine, run_ids, used=_used(settings), meanwhile=supervisor.tick)
+                run_ids.append(runs.start(tx, feed).run_id)
+        code = following.follow(engine, run_ids, used=_used(settings), meanwhile=supervisor.tick)
         result = summary(engine, run_ids, supervisor)
         if not json:
             show(engine, result)
@@ -88,7 +90,7 @@ def demo(
 
 def summary(engine: Engine, run_ids: list[UUID], supervisor: Supervisor) -> dict[str, Any]:
     """What the demo's runs did together; seconds of the slower run of each stage."""
-    rows = [runs.progress(engine, run_id) for run_id in run_ids]
+    rows = [following.progress(engine, run_id) for run_id in run_ids]
     with transaction(engine) as tx:
         catalogue = tx.execute(query("catalogue_by_feed")).mappings().all()
     counts = ("counted", "landed", "offers", "inserted", "changed", "unchanged", "rejected")
@@ -138,13 +140,16 @@ def show(engine: Engine, result: Mapping[str, Any]) -> None:
 
 
 def servers(supervisor: Supervisor) -> dict[str, str]:
-    """The settings that reach a supervisor's embedded servers."""
+    """The settings that reach a supervisor's embedded servers, and have their disk watched."""
     urls = {
         "FACET_DATABASE_URL": supervisor.servers.database_url,
         "FACET_BROKER_URL": supervisor.servers.broker_url,
         "FACET_REDIS_URL": supervisor.servers.redis_url,
     }
-    return {name: url for name, url in urls.items() if url}
+    found = {name: url for name, url in urls.items() if url}
+    if not is_named("FACET_WATCH_DISKS"):
+        found["FACET_WATCH_DISKS"] = f"{supervisor.home},{tempfile.gettempdir()}"
+    return found
 
 
 def _used(settings: Settings) -> Limiter:

@@ -29,7 +29,9 @@ def show(
 ) -> None:
     """Draw a heatmap with its partitions.
 
-    facet heatmap show nivoda-natural
+    \b
+    Examples:
+      facet heatmap show nivoda-natural
     """
     with transaction(system.engine()) as tx:
         found = find(tx, which)
@@ -52,13 +54,18 @@ def show(
     )
     if found["why_stopped"] != "even":
         say(f"stopped: {found['why_stopped']}")
+    if found["probes"]:
+        told = ", ".join(f"{name} {text(answer)}" for name, answer in found["probes"].items())
+        say(f"the feed about itself: {told}")
 
 
 @app.command()
 def diff(a: Which, b: Which, json: Json = False) -> None:
     """How the density of two heatmaps differs, from the first to the second.
 
-    facet heatmap diff 3f2a90c1 77e01b4d
+    \b
+    Examples:
+      facet heatmap diff 3f2a90c1 77e01b4d
     """
     with transaction(system.engine()) as tx:
         first, second = find(tx, a), find(tx, b)

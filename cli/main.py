@@ -7,35 +7,125 @@ from typing import Annotated
 
 import typer
 
-from cli import demo, heatmaps, rulesets, runs, simulated, stones, system
+from cli import (
+    alerts,
+    backup,
+    breakers,
+    dead_letters,
+    demo,
+    doctor,
+    feeds,
+    heatmaps,
+    leases,
+    limits,
+    metrics,
+    partitions,
+    probe,
+    rates,
+    rejected,
+    repricing,
+    retention,
+    roles,
+    rulesets,
+    runs,
+    schedules,
+    shells,
+    simulated,
+    status,
+    stones,
+    system,
+    top,
+    workers,
+)
 from cli.embedded.detached import spawn_detached, stop_running
 from cli.embedded.home import home_dir, live_runtime
 from cli.embedded.supervisor import Supervisor
-from cli.output import Json, ago, emit, fail, say, table, text
+from cli.output import EXIT_CODES, Json, be_plain, emit, fail, say
 from cli.system import Role
 from shared import db, telemetry
-from shared.db import transaction
 from shared.errors import FacetError
 from shared.settings import load
-from sql import query
+
+ABOUT = """Keeps a jeweller's catalogue in step with its suppliers: every stone they offer, priced
+by your rules, once.
+
+\b
+Examples:
+  facet demo                                 the whole path once, in the foreground
+  facet up; facet run start nivoda-natural --wait
+  facet status --watch
+  facet schedule set nivoda-natural "0 3 * * *" --because "each night"
+
+Data goes to stdout and words to stderr; --json prints one object a line. NO_COLOR is obeyed.
+"""
 
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="Keeps a jeweller's catalogue in step with its suppliers: every stone they offer, "
-    "priced by your rules, once.",
+    help=ABOUT,
+    epilog=EXIT_CODES,
+    context_settings={"help_option_names": ["--help", "-h"]},
 )
 app.command()(demo.demo)
+app.command()(status.status)
+app.command()(top.top)
+app.command()(shells.completion)
+app.command()(doctor.doctor)
+app.command("metrics")(metrics.serve_metrics)
+app.command()(backup.backup)
+app.command()(backup.restore)
+app.command()(probe.health)
 app.add_typer(runs.app, name="run")
+app.add_typer(partitions.app, name="partition")
+app.add_typer(dead_letters.app, name="dead-letter")
+app.add_typer(leases.app, name="lease")
+app.add_typer(feeds.app, name="feed")
 app.add_typer(stones.app, name="stone")
+app.add_typer(rejected.app, name="rejected")
 app.add_typer(rulesets.app, name="ruleset")
+rulesets.app.command()(repricing.preview)
+rulesets.app.command()(repricing.rollback)
+rulesets.app.command()(repricing.status)
+rulesets.app.command()(repricing.reprice)
+rulesets.app.command()(repricing.cancel)
+rulesets.app.command()(repricing.report)
+app.add_typer(rates.app, name="rate")
+app.add_typer(schedules.app, name="schedule")
+app.add_typer(workers.app, name="worker")
+app.add_typer(limits.app, name="limit")
+app.add_typer(breakers.app, name="breaker")
 app.add_typer(heatmaps.app, name="heatmap")
-database = typer.Typer(no_args_is_help=True, help="The database's schema.")
+app.add_typer(retention.app, name="retention")
+app.add_typer(alerts.app, name="alert")
+database = typer.Typer(no_args_is_help=True, help="The database's schema and roles.")
 app.add_typer(database, name="db")
+database.command()(roles.roles)
 
 Workers = Annotated[int, typer.Option(min=1, help="Partitions fetched at once.")]
 Consolidators = Annotated[int, typer.Option(min=1, help="Partitions folded at once.")]
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"facet {shells.release()}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_say_version, is_eager=True, help="Say it and leave."),
+    ] = False,
+    plain: Annotated[
+        bool,
+        typer.Option(
+            "--plain", help="Tables as lines with tabs, for other programs; may stand anywhere."
+        ),
+    ] = False,
+) -> None:
+    """What holds for every command."""
 
 
 @app.command()
@@ -74,7 +164,7 @@ def _run_in_foreground(home: Path, simulator: bool, workers: int, consolidators:
             simulated.start(supervisor, wanted)
             env |= simulated.account_of(home)
         env["FACET_FETCH_WORKERS"] = str(workers)
-        engine = db.connect(load(env).database_url.get_secret_value())
+        engine = system.engine_of(load(env), "migrate")
         for line in system.prepare_database(engine, ruleset=None, actor="facet up"):
             say(line)
         engine.dispose()
@@ -90,57 +180,31 @@ def down() -> None:
 
 
 @app.command()
-def status(json: Json = False) -> None:
-    """What runs, what is due, the latest run of each feed, what is on sale."""
-    runtime = live_runtime(home_dir())
-    with transaction(system.engine()) as tx:
-        backlog = [dict(r) for r in tx.execute(query("backlog")).mappings()]
-        catalogue = [dict(r) for r in tx.execute(query("catalogue_by_feed")).mappings()]
-        latest = [dict(r) for r in tx.execute(query("latest_runs")).mappings()]
-        dead = tx.execute(query("count_dead_letters")).scalar_one()
-    processes = sorted(runtime.processes) if runtime else []
-    if json:
-        parts = {"processes": processes, "backlog": backlog, "runs": latest}
-        emit(parts | {"catalogue": catalogue, "dead_letters": dead})
-        return
-    say(f"running in {home_dir()}: {', '.join(processes)}" if processes else "services by URL")
-    table(
-        ("feed", "run", "state", "opened", "reason"),
-        [
-            (r["feed"], str(r["run_id"])[:8], r["state"], ago(r["opened_at"]), r["reason"])
-            for r in latest
-        ],
-    )
-    table(
-        ("feed", "on sale", "delisted", "withdrawn"),
-        [(c["feed"], c["on_sale"], c["delisted"], c["withdrawn"]) for c in catalogue],
-        right=("on sale", "delisted", "withdrawn"),
-    )
-    for row in backlog:
-        say(f"{row['kind']}: {text(row['items'])} {row['state']}, oldest {row['oldest_s']:.0f} s")
-    if dead:
-        say(f"{dead} dead letters; `facet run show RUN` names them")
-
-
-@app.command()
 def serve(
     role: Annotated[str, typer.Argument(help="steward, scheduler, worker or consolidator.")],
-    concurrency: Annotated[int, typer.Option(min=1, help="Pieces of work at once.")] = 1,
+    concurrency: Annotated[
+        int | None,
+        typer.Option(min=1, help="Pieces of work at once; default 1, of a worker 2."),
+    ] = None,
 ) -> None:
     """Be one of the pipeline's processes, until SIGTERM; what `facet up` starts several of."""
     known: dict[str, Role] = {name: name for name in system.ROLES}
     if role not in known:
         fail(f"there is no role {role!r}", hint=f"one of {', '.join(known)}", code=2)
     given = load()
-    db.require_schema(db.connect(given.database_url.get_secret_value()))
-    command = system.process(known[role], concurrency)
+    db.require_schema(system.engine_of(given, system.STAGES[known[role]]))
+    wanted = concurrency or system.CONCURRENCY.get(known[role], 1)
+    for name in system.OTHER_URLS:
+        os.environ.pop(name, None)  # of other roles: none of its business
+    os.environ.update(system.own_settings(given, known[role], wanted))
+    command = system.process(known[role], wanted)
     os.execv(command[0], command)  # noqa: S606
 
 
 @database.command()
 def migrate(json: Json = False) -> None:
     """Bring the database to this release's schema. Safe to run again, and by several at once."""
-    before, after = db.migrate(system.unchecked_engine())
+    before, after = db.migrate(system.owner_engine())
     if json:
         emit({"before": before, "after": after})
     else:
@@ -150,6 +214,9 @@ def migrate(json: Json = False) -> None:
 def main() -> None:
     """Run the command; every error of ours becomes one sentence and the next command."""
     telemetry.configure(json=not sys.stderr.isatty())
+    if "--plain" in sys.argv:
+        sys.argv.remove("--plain")
+        be_plain()
     try:
         app()
     except FacetError as error:

@@ -1,6 +1,12 @@
 """What every command prints with: data on stdout, words on stderr, one error shape.
 
-Exit codes: 0 done · 1 could not · 2 bad usage or settings · 3 a run ended, but not complete.
+Exit codes, the same in every command; README.md has them for people:
+
+    0 done · 1 could not, or a run failed, or two things differ · 2 bad usage or settings, or a run
+    was cancelled · 3 a run ended, but not complete, or a feed is degraded, or a doctor
+    wants attention · 4 a supplier refused
+    the login · 5 the feed has an open run · 6 the feed is paused · 124 `--timeout` is over ·
+    130 Ctrl-C
 """
 
 import sys
@@ -13,14 +19,49 @@ from pydantic_core import to_json
 from rich.console import Console
 from rich.table import Table
 
-from shared.errors import BadSettings, FacetError, UnknownFeed
+from shared.errors import (
+    BadSettings,
+    FacetError,
+    FeedPaused,
+    LoginRefused,
+    RunIsOpen,
+    UnknownFeed,
+)
 
 DONE, COULD_NOT, BAD_USAGE, NOT_COMPLETE = 0, 1, 2, 3
+SAME, DIFFERENT, CANCELLED = DONE, COULD_NOT, BAD_USAGE
+LOGIN_REFUSED, RUN_OPEN, PAUSED, TIME_OVER, INTERRUPTED = 4, 5, 6, 124, 130
+
+EXIT_CODES = """\b
+Exit codes:
+  0    done; a run is complete; two things are the same
+  1    could not; a run failed; two things differ
+  2    bad usage or settings; a run was cancelled
+  3    a run ended, but not complete; a feed is degraded
+  4    a supplier refused the login
+  5    not started: the feed has an open run
+  6    not started: the feed is paused
+  124  --timeout is over; what was waited for goes on
+  130  Ctrl-C; what was watched goes on
+"""
+
+WIDE = 10_000  # columns: nothing is folded or cut for whoever reads from a pipe
 
 words = Console(stderr=True, highlight=False, soft_wrap=True)
 data = Console(highlight=False)
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]
+
+
+class _Style:
+    """How tables are printed; set once, before the command."""
+
+    plain = False
+
+
+def be_plain() -> None:
+    """From now on tables are lines of fields with a tab between them, for other programs."""
+    _Style.plain = True
 
 
 def say(text: str) -> None:
@@ -37,13 +78,47 @@ def emit(value: Any) -> None:
 def table(
     columns: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Sequence[str] = ()
 ) -> None:
-    """A table for people, on stdout. `right`: the columns of figures."""
-    drawn = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
+    """A table on stdout. `right`: the columns of figures.
+
+    On a terminal it fits the width; in a pipe nothing is folded; `--plain` has the bare values.
+    """
+    if _Style.plain:
+        lines = (columns, *([_bare(value) for value in row] for row in rows))
+        sys.stdout.write("".join("\t".join(line) + "\n" for line in lines))
+        return
+    made = drawn(columns, rows, right=right)
+    if data.is_terminal:
+        data.print(made)
+        return
+    pipe = Console(width=WIDE, highlight=False)
+    with pipe.capture() as caught:
+        pipe.print(made)
+    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in caught.get().splitlines()))
+
+
+def drawn(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    *,
+    right: Sequence[str] = (),
+    title: str | None = None,
+) -> Table:
+    """The same, for whoever draws several in one picture."""
+    made = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold", title=title)
+    made.title_justify, made.title_style = "left", "bold cyan"
     for name in columns:
-        drawn.add_column(name, justify="right" if name in right else "left", overflow="fold")
+        made.add_column(name, justify="right" if name in right else "left", overflow="fold")
     for row in rows:
-        drawn.add_row(*(text(value) for value in row))
-    data.print(drawn)
+        made.add_row(*(text(value) for value in row))
+    return made
+
+
+def _bare(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    return " ".join(str(value).split())
 
 
 def text(value: Any) -> str:
@@ -61,15 +136,27 @@ def text(value: Any) -> str:
     return str(value)
 
 
+def pieces(count: int) -> str:
+    """So much work, in words."""
+    return f"{count:,} piece{'' if count == 1 else 's'} of work"
+
+
 def ago(moment: datetime | None) -> str:
     """How long since, in the largest unit that fits."""
     if moment is None:
         return "–"
-    seconds = max(0, round((datetime.now(UTC) - moment).total_seconds()))
+    return f"{span((datetime.now(UTC) - moment).total_seconds())} ago"
+
+
+def span(seconds: float | None) -> str:
+    """A time in the largest unit that fits; a dash for nothing."""
+    if seconds is None:
+        return "–"
+    whole = max(0, round(seconds))
     for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds // size} {unit} ago"
-    return f"{seconds} s ago"
+        if whole >= size:
+            return f"{whole // size} {unit}"
+    return f"{whole} s"
 
 
 def money(cents: int | None, currency: str | None) -> str:
@@ -80,8 +167,15 @@ def money(cents: int | None, currency: str | None) -> str:
 
 
 def exit_code(error: FacetError) -> int:
-    """2 where the settings or the words were wrong, else 1."""
-    return BAD_USAGE if isinstance(error, BadSettings | UnknownFeed) else COULD_NOT
+    """What a command ends with that ends in this error."""
+    if isinstance(error, BadSettings | UnknownFeed):
+        return BAD_USAGE
+    codes: dict[type[FacetError], int] = {
+        LoginRefused: LOGIN_REFUSED,
+        RunIsOpen: RUN_OPEN,
+        FeedPaused: PAUSED,
+    }
+    return codes.get(type(error), COULD_NOT)
 
 
 def fail(error: FacetError | str, *, hint: str = "", code: int | None = None) -> NoReturn:

@@ -18,6 +18,7 @@ from cli.embedded.supervisor import Supervisor
 from shared.errors import NotNow
 
 USERNAME = "demo@facet.example"
+ENDPOINT = "/api/diamonds"
 READY_TIMEOUT_S = 120
 
 
@@ -64,7 +65,7 @@ def start(supervisor: Supervisor, wanted: Simulated) -> Simulated:
     port = free_ports(1)[0]
     home = supervisor.home
     started = wanted.model_copy(
-        update={"url": f"http://127.0.0.1:{port}/api/diamonds", "password": secrets.token_hex(12)}
+        update={"url": f"http://127.0.0.1:{port}{ENDPOINT}", "password": secrets.token_hex(12)}
     )
     argv = [
         *(sys.executable, "-m", "simulator", "--port", str(port)),
@@ -101,6 +102,9 @@ def account_of(home: Path) -> dict[str, str]:
         "FACET_NIVODA_URL": known.url,
         "FACET_NIVODA_USERNAME": USERNAME,
         "FACET_NIVODA_PASSWORD": known.password,
+        "FACET_IDEX_URL": known.url.removesuffix(ENDPOINT) + "/onsite/api",
+        "FACET_IDEX_API_KEY": USERNAME,
+        "FACET_IDEX_API_SECRET": known.password,
     }
 
 

@@ -1,25 +1,39 @@
 """Fold one partition: its raw offers become priced stones, price changes and rejected offers.
 
 In columns, a chunk at a time, and all of it in one transaction that also closes the work item: a
-fold happens whole or not at all, under one ruleset.
+fold happens whole or not at all, under one ruleset. Where an offer breaks it, the culprits are
+found first (`isolate.py`), in a transaction that leaves nothing behind; then the rest is folded.
 """
 
+import gc
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from datetime import date, datetime
 from functools import partial
+from types import MappingProxyType
 from typing import NamedTuple
 
 import polars as pl
 import structlog
+from polars.exceptions import PanicException
 from psycopg.types.json import set_json_loads
 from sqlalchemy import Connection, Engine, Row
 
 from consolidator import rulesets
-from consolidator.pricing.engine import Engine as PriceEngine
+from consolidator.active import STAMP_SCHEMA, Active
+from consolidator.in_time import in_time
+from consolidator.isolate import (
+    SEARCH_S_MAX,
+    Culprit,
+    NotOfSingleOffers,
+    Search,
+    may_be_of_an_offer,
+)
 from consolidator.pricing.fields import PRESENT_PRICE
 from shared import ledger
 from shared.db import as_it_is, cursor, transaction
+from shared.errors import NotNow
 from shared.feeds.base import Feed
 from shared.ledger import Claim
 from shared.stone import REJECTED_SCHEMA, STONE_COLUMNS
@@ -27,12 +41,24 @@ from sql import query
 
 log = structlog.get_logger(__name__)
 
-CHUNK_OFFERS = 3_000  # about 6 MB of payload, 40 MB while it is mapped
+CHUNK_OFFERS = 5_000  # about 6 MB of payload, 60 MB while it is mapped
+CHUNK_CPU_S_MAX = 30.0  # it takes a tenth of a second
+TRY_CPU_S_MAX = 2.0  # of the search for culprits: longer is tried in halves
+LEASE_LEFT_S = 60.0  # after a search, for the fold
+
+NOBODY: Mapping[int, Culprit] = MappingProxyType({})
 
 STAGED_COLUMNS = (
-    "position", "read_at", *STONE_COLUMNS, "price_cents", "price_currency", "rule",
+    "position", "read_at", *STONE_COLUMNS, "price_cents", "price_currency", "rule", *STAMP_SCHEMA,
 )  # fmt: skip
 COPY_STAGED = f"COPY staged_stones ({', '.join(STAGED_COLUMNS)}) FROM STDIN (FORMAT csv)"
+
+REFUSED_SCHEMA: dict[str, type[pl.DataType]] = {
+    "position": pl.Int64,
+    "offer_id": pl.String,
+    "reason": pl.String,
+    "detail": pl.String,
+}
 
 READ_RAW_OFFERS = """
     SELECT position, read_at, payload
@@ -69,38 +95,62 @@ class Folded(NamedTuple):
 def fold_partition(held: Claim, *, engine: Engine, feed: Feed) -> Folded:
     """Map, price and write one fetched partition, whole or not at all.
 
+    An offer that mapping, pricing or the database breaks on becomes a rejected offer; what too many
+    or none of them alone break is raised as it is.
+
     Safe to call again: what is written already is unchanged the second time. Raises NotNow where
-    no ruleset is active, ClaimLost, DatabaseUnavailable.
+    no ruleset is active or the raw offers are gone, ClaimLost, DatabaseUnavailable.
     """
+    with _collector_resting():
+        try:
+            return _fold(held, engine, feed)
+        except (Exception, PanicException) as error:
+            culprits = _isolated(held, engine, feed) if may_be_of_an_offer(error) else {}
+            if not culprits:
+                raise
+            log.exception("offers_isolated", offers=len(culprits))
+        return _fold(held, engine, feed, culprits)
+
+
+def _fold(
+    held: Claim, engine: Engine, feed: Feed, culprits: Mapping[int, Culprit] = NOBODY
+) -> Folded:
     started = time.monotonic()
-    with transaction(engine) as tx:
+    with transaction(engine, "fold") as tx:
         ledger.finish(tx, held)
         part = tx.execute(query("partition_to_fold"), {"partition_id": held.partition_id}).one()
-        ruleset = rulesets.active(tx)
+        active = rulesets.active(tx)
         tx.execute(query("make_staging"))
         tx.execute(query("forget_rejected"), {"partition_id": part.partition_id})
-        rejected = 0
+        read = rejected = 0
         for chunk in _chunks(tx, part.landed_on, part.partition_id):
+            sound, set_apart = _without(chunk, culprits)
             priced, refused = price_chunk(
-                chunk, feed=feed, engine=ruleset.engine, present=partial(_present_prices, tx)
+                sound, feed=feed, active=active, present=partial(_present_prices, tx)
             )
             _stage(tx, priced)
+            refused = pl.concat([refused, set_apart])
             _reject(tx, part, refused)
+            read += len(chunk.positions)
             rejected += refused.height
+        if part.landed and not read:
+            hint = "`facet run start` reads the feed anew"
+            raise NotNow("the raw offers of this partition are gone", hint=hint)
+        offers = None
         if part.overtaken:
+            offers = int(tx.execute(query("count_staged")).scalar_one())
             tx.execute(query("drop_overtaken"), _keys(part))
-        values = _keys(part) | {
-            "ruleset_id": ruleset.ruleset_id,
-            "mapping_version": feed.mapping_version,
-        }
-        done = tx.execute(query("upsert_stones"), values).one()
+        if rejected:
+            tx.execute(query("lock_stones"), _keys(part))
+        done = _upsert(tx, part, feed)
+        offers = done.offers if offers is None else offers
         if rejected:
             tx.execute(query("withdraw_rejected"), _keys(part) | {"overtaken": part.overtaken})
         folded = Folded(
-            offers=done.offers,
+            offers=offers,
             inserted=done.inserted,
             changed=done.changed,
-            unchanged=done.offers - done.inserted - done.changed,
+            unchanged=offers - done.inserted - done.changed,
             rejected=rejected,
             price_changes=done.price_changes,
         )
@@ -111,26 +161,74 @@ def fold_partition(held: Claim, *, engine: Engine, feed: Feed) -> Folded:
     return folded
 
 
+def _isolated(held: Claim, engine: Engine, feed: Feed) -> dict[int, Culprit]:
+    """The offers that a fold breaks on, by position; none where they are too many.
+
+    Each try writes as a fold does and takes it back. Raises as `fold_partition` does.
+    """
+    search = Search()
+    with transaction(engine) as tx:
+        ledger.heartbeat(tx, held, lease_s=SEARCH_S_MAX + LEASE_LEFT_S)  # and holds the item
+        part = tx.execute(query("partition_to_fold"), {"partition_id": held.partition_id}).one()
+        active = rulesets.active(tx)
+        tx.execute(query("make_staging"))
+        present = partial(_present_prices, tx)
+
+        for chunk in _chunks(tx, part.landed_on, part.partition_id):
+
+            def attempt(positions: Sequence[int], chunk: Chunk = chunk) -> BaseException | None:
+                wanted = _only(chunk, set(positions))
+                try:
+                    priced, _ = price_chunk(
+                        wanted, feed=feed, active=active, present=present, cpu_s_max=TRY_CPU_S_MAX
+                    )
+                    with tx.begin_nested() as tried:
+                        _stage(tx, priced)
+                        _upsert(tx, part, feed)
+                        tried.rollback()
+                except (Exception, PanicException) as error:
+                    if not may_be_of_an_offer(error):
+                        raise
+                    return error
+                return None
+
+            try:
+                search.among(chunk.positions, attempt)
+            except NotOfSingleOffers:
+                return {}
+    return {one.position: one for one in search.found}
+
+
 def price_chunk(
-    chunk: Chunk, *, feed: Feed, engine: PriceEngine, present: PresentPrices
+    chunk: Chunk,
+    *,
+    feed: Feed,
+    active: Active,
+    present: PresentPrices,
+    cpu_s_max: float = CHUNK_CPU_S_MAX,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Raw offers to priced stones and refused ones; every offer is in exactly one of the two.
 
-    present    what the stones cost now; asked only where a guard of the ruleset looks at it
+    present      what the stones cost now; asked only where a guard of the ruleset looks at it
+    cpu_s_max    processor time for the mapping, and the same for the pricing
 
-    The first has STAGED_COLUMNS, the second `position` and REJECTED_SCHEMA without its `seq`.
+    The first has STAGED_COLUMNS, the second REFUSED_SCHEMA. Raises TookTooLong, and whatever the
+    mapping or the engine breaks with.
     """
-    mapped = feed.map_offers(chunk.payloads)
+    with in_time(cpu_s_max):
+        mapped = feed.map_offers(chunk.payloads)
     place = pl.DataFrame(
         {"seq": range(len(chunk.positions)), "position": chunk.positions, "read_at": chunk.read_at},
         schema={"seq": pl.Int64, "position": pl.Int64, "read_at": pl.Datetime("us", "UTC")},
     )
     stones = mapped.stones.with_columns(pl.lit(feed.name).alias("feed"))
-    if _guards_present(engine):
-        prices = present(feed.name, stones["offer_id"], engine.ruleset.currency)
+    if active.asks_present:
+        prices = present(feed.name, stones["offer_id"], active.currency)
         stones = stones.join(prices, on="offer_id", how="left", maintain_order="left")
-    priced = pl.concat([stones, engine.price(stones)], how="horizontal")
-    priced = priced.join(place, on="seq", maintain_order="left")
+    with in_time(cpu_s_max):
+        prices = active.price(stones)
+    here = place.select("position", "read_at")[stones["seq"]]
+    priced = pl.concat([stones, prices, here], how="horizontal")
     refusals = priced.filter(pl.col("refusal").is_not_null()).select(
         "seq",
         "offer_id",
@@ -140,14 +238,37 @@ def price_chunk(
     rejected = pl.concat([mapped.rejected.select(list(REJECTED_SCHEMA)), refusals])
     return (
         priced.filter(pl.col("refusal").is_null()).select(STAGED_COLUMNS),
-        rejected.join(place, on="seq").select("position", "offer_id", "reason", "detail"),
+        rejected.join(place, on="seq").select(list(REFUSED_SCHEMA)),
     )
 
 
-def _guards_present(engine: PriceEngine) -> bool:
-    """Whether a price of the ruleset depends on the present one."""
-    guards = map(engine.ruleset.guards_of, engine.ruleset.rules)
-    return any(one.rise_max is not None or one.fall_max is not None for one in guards)
+def _without(chunk: Chunk, culprits: Mapping[int, Culprit]) -> tuple[Chunk, pl.DataFrame]:
+    """The chunk without the culprits, and those as refused offers."""
+    here = [culprits[position] for position in chunk.positions if position in culprits]
+    refused = pl.DataFrame(
+        [(one.position, None, one.reason.value, one.detail) for one in here],
+        schema=REFUSED_SCHEMA,
+        orient="row",
+    )
+    return (_only(chunk, set(chunk.positions) - culprits.keys()) if here else chunk), refused
+
+
+def _only(chunk: Chunk, positions: Set[int]) -> Chunk:
+    rows = [row for row in zip(*chunk, strict=True) if row[0] in positions]
+    return Chunk(*zip(*rows, strict=True)) if rows else Chunk((), (), ())
+
+
+@contextmanager
+def _collector_resting() -> Iterator[None]:
+    """No collection of cycles: a chunk makes none, but tuples enough to set off many, each of them
+    over everything that the process holds. It took a fifth of a fold's time."""
+    was_at_work = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_at_work:
+            gc.enable()
 
 
 def _present_prices(tx: Connection, feed: str, offer_ids: pl.Series, currency: str) -> pl.DataFrame:
@@ -165,7 +286,8 @@ def _chunks(tx: Connection, landed_on: date, partition_id: int) -> Iterator[Chun
         set_json_loads(as_it_is, context=reader)  # the mapping reads them, all at once
         after = -1
         while True:
-            reader.execute(READ_RAW_OFFERS, (landed_on, partition_id, after, CHUNK_OFFERS))
+            values = (landed_on, partition_id, after, CHUNK_OFFERS)
+            reader.execute(READ_RAW_OFFERS, values, binary=True)
             rows = reader.fetchall()
             if not rows:
                 return
@@ -178,6 +300,11 @@ def _stage(tx: Connection, priced: pl.DataFrame) -> None:
         return
     with cursor(tx) as writer, writer.copy(COPY_STAGED) as copy:
         copy.write(priced.write_csv(include_header=False).encode())
+
+
+def _upsert(tx: Connection, part: Row[tuple[object, ...]], feed: Feed) -> Row[tuple[object, ...]]:
+    values = _keys(part) | {"mapping_version": feed.mapping_version}
+    return tx.execute(query("upsert_stones"), values).one()
 
 
 def _reject(tx: Connection, part: Row[tuple[object, ...]], refused: pl.DataFrame) -> None:

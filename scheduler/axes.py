@@ -25,8 +25,9 @@ class Known(IntEnum):
     """Where a bucket's number comes from; the lower the better."""
 
     COUNTED = 0
-    DERIVED = 1  # by subtraction: exact, but a lower bound where ranges include both ends
-    GUESSED = 2
+    RANKED = 1  # by rank: an upper bound, exact where no two offers share a price
+    DERIVED = 2  # by subtraction: exact, but a lower bound where ranges include both ends
+    GUESSED = 3
 
 
 class Axis(NamedTuple):
@@ -93,6 +94,7 @@ class Bucket:
     subtracted: int = 0  # edges at which something was subtracted to derive its number
     moved: bool = False  # its edges were moved off a crowded value already
     skipped: int = 0  # finer axes found unfit for it
+    uncut: bool = False  # to be cut by rank yet
     stuck: str = ""  # why it stays as it is
     finer: "Tiling | None" = None
 
@@ -131,6 +133,11 @@ class Tiling:
         if at == len(self.buckets) or self.buckets[at] is not bucket:
             raise ValueError(f"no such bucket: {bucket.low}..{bucket.high}")
         return at
+
+    def before(self, bucket: Bucket) -> Bucket | None:
+        """The next bucket down the axis."""
+        at = self.place(bucket)
+        return self.buckets[at - 1] if at else None
 
     def after(self, bucket: Bucket) -> Bucket | None:
         """The next bucket up the axis."""

@@ -14,7 +14,7 @@ from scheduler.scan import by_mapping
 from scheduler.terms import Leaf
 from shared import ledger
 from shared.db import as_it_is, cursor, transaction
-from shared.feeds.base import Feed, RawOffer, Slice, SlicedSource
+from shared.feeds.base import RawOffer, Slice, SlicedFeed, SlicedSource
 from shared.ledger import Claim
 from shared.settings import Settings
 from sql import query
@@ -29,7 +29,7 @@ READ_SEEN = """
 
 
 def cut_partition(
-    held: Claim, *, engine: Engine, source: SlicedSource, feed: Feed, settings: Settings
+    held: Claim, *, engine: Engine, source: SlicedSource, feed: SlicedFeed, settings: Settings
 ) -> list[Leaf]:
     """Cut, count the children and queue them; returns them.
 
@@ -56,9 +56,9 @@ def cut_partition(
     for child in children:
         offers = source.count(child)
         leaves.append(Leaf(child, offers, False, stuck, "cannot be cut" if stuck else ""))
-        with transaction(engine) as tx:
+        with transaction(engine, "heartbeat") as tx:
             ledger.heartbeat(tx, held, lease_s=settings.lease_s)
-    with transaction(engine) as tx:
+    with transaction(engine, "cut") as tx:
         ledger.finish(tx, held)
         calls = source.requests() - before
         tx.execute(query("add_scan_calls"), {"run_id": held.run_id, "calls": calls})

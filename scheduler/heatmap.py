@@ -7,6 +7,7 @@ the leaves of the plan cover the feed: a bucket only ever gives way to its own p
 
 from collections import deque
 from collections.abc import Sequence
+from itertools import count
 from math import ceil
 
 from scheduler.axes import UNCUTTABLE
@@ -18,6 +19,7 @@ from scheduler.terms import Ask, Leaf, Plan, Range, ScanSettings
 
 __all__ = ["Ask", "Leaf", "Plan", "Prior", "Range", "Scan", "ScanSettings"]
 
+TRIES = 2  # of a call, before something else is asked instead
 LOST_MAX = 20  # answers lost in a row: the supplier is down, and a plan is due
 # Where no limit is set, calls for each part, generous for a few and tight for many: no supplier's
 # numbers, however wild, keep us asking for ever.
@@ -37,7 +39,9 @@ class Scan:
         self.settings = settings
         self._measured = Measured(settings, prior or Prior.cold(scale=settings.scale))
         self._backlog: deque[tuple[Ask, Job, int]] = deque()
+        self._again: deque[tuple[Ask, Job, int]] = deque()  # failed once, asked again first
         self._flying: dict[int, tuple[Job, int, int]] = {}  # ask: job, part, round
+        self._numbers = count()
         self._calls = self._failed = self._lost = self._rounds = 0
         self._why = ""
 
@@ -61,10 +65,10 @@ class Scan:
                 if not self._flying:
                     self.stop("calls used up")
                 break
-            if not self._backlog:
+            if not self._again and not self._backlog:
                 for job in propose(self._measured, free - len(asks)):
                     self._queue(job)
-            if not self._backlog:
+            if not self._again and not self._backlog:
                 if not self._flying:
                     self.stop("even" if self._measured.even() else "as even as it gets")
                 break
@@ -92,7 +96,12 @@ class Scan:
             return
         self._failed += 1
         self._lost += 1
-        self._told(ask, None)
+        if ask.attempt < TRIES and not self.done:
+            job, part, _ = self._flying.pop(ask.number)
+            again = ask._replace(number=next(self._numbers), attempt=ask.attempt + 1)
+            self._again.append((again, job, part))
+        else:
+            self._told(ask, None)
         if self._lost >= LOST_MAX:
             self.stop(f"{LOST_MAX} answers lost in a row")
 
@@ -101,10 +110,12 @@ class Scan:
         if self.done:
             return
         self._why = reason
+        asked = [job for job, _, _ in self._flying.values()] + [job for _, job, _ in self._again]
         self._backlog.clear()
-        for job in {id(job): job for job, _, _ in self._flying.values()}.values():
-            settle(self._measured, job)
+        self._again.clear()
         self._flying.clear()
+        for job in {id(job): job for job in asked}.values():
+            settle(self._measured, job)
 
     def plan(self) -> Plan:
         """The feed cut into leaves by what is counted so far. Valid at any moment."""
@@ -152,11 +163,12 @@ class Scan:
     def _queue(self, job: Job) -> None:
         for part, piece in enumerate(job.parts):
             axis = job.tiling.axis.name if job.tiling is not None else "price"
-            ask = Ask(self._calls + len(self._backlog), piece, job.offset, job.limit, axis)
+            ranked = job.kind == "rank"
+            ask = Ask(next(self._numbers), piece, job.offset, job.limit, axis, ranked)
             self._backlog.append((ask, job, part))
 
     def _send(self) -> Ask:
-        ask, job, part = self._backlog.popleft()
+        ask, job, part = (self._again or self._backlog).popleft()
         if all(sent < self._rounds for _, _, sent in self._flying.values()):
             self._rounds += 1
         self._flying[ask.number] = (job, part, self._rounds)
@@ -175,5 +187,8 @@ class Scan:
     def _calls_max(self) -> int:
         if self.settings.calls_max is not None:
             return self.settings.calls_max
-        parts = max(self.settings.workers, ceil(self._measured.offers / self.settings.cap))
+        measured = self._measured
+        # Not the sum of the parts where it is known: a filter without effect counts all in each.
+        whole = max(measured.total or 0, measured.priced or 0) or measured.offers
+        parts = max(self.settings.workers, ceil(whole / self.settings.cap))
         return CALLS_MIN + int(sum(each * min(parts, upto) for upto, each in CALLS_A_PART))

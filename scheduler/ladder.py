@@ -43,18 +43,22 @@ def climb(measured: Measured, tiling: Tiling, bucket: Bucket) -> Job | None:
             job = Job("fits", [part, finer.base], tiling, bucket, finer=finer)
         elif name not in measured.probing:
             measured.probing.add(name)
-            base = measured.settings.base
-            job = Job("whole", [_everything(measured, name), base], finer=finer)
+            parts = [_everything(measured, name)]
+            if name in measured.doubted or measured.total is None:
+                parts.append(measured.settings.base)
+            job = Job("whole", parts, finer=finer)
     return job
 
 
 def _first(tiling: Tiling, bucket: Bucket) -> tuple[Job | None, bool]:
     """What must be counted before, and whether to wait.
 
-    A number that was only derived may be a phantom. And where ranges include both ends, what
-    crowds here may lie on the edge to the next bucket, and is in that one too.
+    A number that was only derived and surprises may be a phantom. And where ranges include both
+    ends, what crowds here may lie on the edge to the next bucket, and is in that one too.
     """
     wanted = bucket
+    if bucket.known is Known.DERIVED and not tiling.axis.touching and not bucket.surprises:
+        return None, False
     if bucket.known is Known.COUNTED:
         after = tiling.after(bucket)
         if not tiling.axis.touching or after is None or after.known is not Known.DERIVED:
@@ -75,25 +79,26 @@ def _finer(
     low, high = 0, None
     if name == "carat":
         price = base.price or Span(0, None)
-        density = measured.prior.carat(price.low, price.high) or _carats_seen(measured)
+        remembered = measured.prior.carat(price.low, price.high)
+        density = remembered or _seen(measured, name, Density(COLD_CARAT, scale=100))
         grid = CARAT_GRID if slicing.touching and rung == 0 else None
         axis = Axis(name, density, slicing.touching, grid=grid)
         low, high = base.carat or Span(0, None)
     else:
         values = _values(slicing, name)
         # Suppliers list the common ones first, as far as we know.
-        points = [(place, 1 / (place + 1)) for place in range(len(values))]
-        axis = Axis(name, Density(points=points), values=values)
+        cold = Density(points=[(place, 1 / (place + 1)) for place in range(len(values))])
+        axis = Axis(name, _seen(measured, name, cold), values=values)
         high = len(values)
     if axis.ends(low, high):
         return None
     return Tiling(axis, base, [Bucket(low, high, bucket.offers, Known.COUNTED)], rung)
 
 
-def _carats_seen(measured: Measured) -> Density:
-    """Carats as they were counted below another crowded price, else as anywhere."""
-    cold = Density(COLD_CARAT, scale=100)
-    seen = [t for t in measured.every_tiling() if t.axis.name == "carat" and t.rung == 0]
+def _seen(measured: Measured, name: AxisName, cold: Density) -> Density:
+    """As it was counted along this axis below another crowded value, where that was cut finest."""
+    rung = LADDER.index(name)
+    seen = [t for t in measured.every_tiling() if t.axis.name == name and t.rung == rung]
     if not seen:
         return cold
     buckets = max(seen, key=lambda tiling: len(tiling.buckets)).buckets

@@ -1,5 +1,6 @@
 """All that a scan knows of a feed so far, and what it is after. Pure."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, groupby, pairwise
@@ -12,13 +13,14 @@ from scheduler.density import Density, Prior
 from scheduler.terms import FILL_COLD, FILL_WARM, ScanSettings
 from shared.feeds.base import Slice
 
+FAILURES_MAX = 6  # jobs about one bucket in a row that came to nothing
 PARTS_MAX = 4  # a worker; with more, any parts can be dealt evenly and only the cap counts
 EDGES_MIN = 4  # seen, before an edge not seen is believed to be like them
 EDGE_SHARE_MAX = 0.01  # of a part: what lies on an edge on average does not matter then
 # Of what a part may hold: how far neighbours are joined, the most that can still be dealt evenly.
 JOINED = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5, 0.35, 0.25, 0.15)
 
-Kind = Literal["total", "count", "cut", "page", "whole", "fits"]
+Kind = Literal["total", "count", "cut", "page", "rank", "whole", "fits"]
 
 
 @dataclass(slots=True, eq=False)
@@ -83,7 +85,10 @@ class Measured:
     total_failures: int = 0
     priced: int | None = None  # offers on the whole price axis, when that was counted
     whole: dict[AxisName, bool] = field(default_factory=dict)  # it holds every offer of the feed
+    whole_failures: Counter[AxisName] = field(default_factory=Counter)
     probing: set[str] = field(default_factory=set)
+    doubted: set[AxisName] = field(default_factory=set)  # to be asked together with the feed
+    sizes: list[int] | None = None  # of parts to be cut off by rank, the next one last
     twice: list[float] = field(default_factory=list)  # offers found on edges, where that was seen
     offers: int = 0  # of all buckets that are a part of the plan, as far as known
     todo: dict[Bucket, Tiling] = field(default_factory=dict)  # of these, all that are not settled
@@ -135,7 +140,7 @@ class Measured:
         """Buckets that may want a call, as long as no part may hold more than the cap."""
         cap = self.settings.cap
         for bucket, tiling in list(self.todo.items()):
-            exact = bucket.known is Known.COUNTED or (
+            exact = bucket.known <= Known.RANKED or (
                 bucket.known is Known.DERIVED and not tiling.axis.touching
             )
             if bucket.stuck or (exact and bucket.offers <= cap):
@@ -195,7 +200,13 @@ class Measured:
 
     def even(self) -> bool:
         """Is the work shared evenly enough?"""
-        return self.dealt().balance <= self.settings.balance
+        return self._even(self.dealt())
+
+    def _even(self, dealt: Dealt) -> bool:
+        """In offers, and in requests but for one: a request cannot be shared."""
+        deal, allowed = dealt.deal, self.settings.balance
+        mean = sum(deal.requests) / len(deal.requests)
+        return deal.balance_offers <= allowed and max(deal.requests) <= allowed * mean + 1
 
     def _deal(self) -> Dealt:
         settings, aim = self.settings, self.aim()
@@ -213,7 +224,7 @@ class Measured:
             found = Dealt(groups, packing.deal(leaves, aim.workers, settings.slicing.page_size))
             if best is None or found.balance < best.balance:
                 best = found
-            if best.balance <= settings.balance:
+            if self._even(best):
                 break
         return best or Dealt([], packing.deal([], 1, 1))
 

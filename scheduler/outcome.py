@@ -6,11 +6,10 @@ Pure. An answer is taken as it is; what does not add up costs more counts, never
 from itertools import pairwise
 from typing import NamedTuple
 
-from scheduler import cuts
+from scheduler import cuts, ranks
 from scheduler.axes import Bucket, Known, Tiling
-from scheduler.measured import Job, Measured
+from scheduler.measured import FAILURES_MAX, Job, Measured
 
-FAILURES_MAX = 6  # calls about one bucket in a row without an answer
 HALVINGS_MAX = 6  # a range whose count never comes is cut unseen so many times
 OVERLAP_PAGES_MAX = 8  # fetched twice for one edge; another axis costs a few counts
 SURPRISE_SHARE = 0.5  # of what was expected elsewhere: the density is wrong about this bucket
@@ -28,6 +27,8 @@ def settle(measured: Measured, job: Job) -> None:
     elif job.tiling is not None and job.bucket is not None:
         if job.kind == "count":
             _counted(measured, job.tiling, job.bucket, job.answers.get(0))
+        elif job.kind == "rank":
+            ranks.settle(measured, job, job.tiling, job.bucket)
         elif job.kind == "page":
             _seen(measured, job, job.tiling, job.bucket)
         elif job.kind == "cut":
@@ -46,11 +47,21 @@ def _totalled(measured: Measured, total: int | None) -> None:
 
 
 def _whole(measured: Measured, job: Job, finer: Tiling) -> None:
-    """Does an axis hold every offer of the feed? The feed may have moved since the total."""
-    inside, now = job.answers.get(0), job.answers.get(1)
+    """Does an axis hold every offer of the feed? Where it holds fewer than the total, the feed may
+    have moved since, and both are asked once more."""
+    name, inside, now = finer.axis.name, job.answers.get(0), job.answers.get(1)
     totals = [total for total in (measured.total, now) if total is not None]
-    whole = inside is not None and bool(totals) and inside >= min(totals)
-    measured.whole[finer.axis.name] = whole
+    if inside is None or not totals:
+        measured.whole_failures[name] += 1
+        if measured.whole_failures[name] < FAILURES_MAX:
+            measured.probing.discard(name)  # ask again
+            return
+    held = inside is not None and bool(totals) and inside >= min(totals)
+    if not held and inside is not None and len(job.parts) == 1:
+        measured.doubted.add(name)
+        measured.probing.discard(name)
+        return
+    measured.whole[name] = held
 
 
 def _fits(measured: Measured, job: Job, tiling: Tiling, bucket: Bucket) -> None:
@@ -58,8 +69,13 @@ def _fits(measured: Measured, job: Job, tiling: Tiling, bucket: Bucket) -> None:
     inside, now = job.answers.get(0), job.answers.get(1)
     if now is not None:
         measured.know(tiling, bucket, now, Known.COUNTED)
+    if inside is None or now is None or job.finer is None:
+        bucket.failures += 1
+        if bucket.failures < FAILURES_MAX:
+            return
     if inside is None or now is None or inside < now or job.finer is None:
         bucket.skipped += 1
+        bucket.failures = 0
         return
     job.finer.buckets[0].offers = inside
     measured.open(bucket, job.finer)
@@ -113,8 +129,7 @@ def _counted(measured: Measured, tiling: Tiling, bucket: Bucket, count: int | No
 
 def _move_edge(measured: Measured, tiling: Tiling, bucket: Bucket) -> None:
     """Many offers lie exactly on its low edge and would be fetched twice: fence them off."""
-    at = tiling.place(bucket)
-    before = tiling.buckets[at - 1] if at else None
+    before = tiling.before(bucket)
     if before is None or before.busy or before.finer is not None or before.stuck:
         return
     edge, grid = bucket.low, tiling.axis.grid

@@ -11,7 +11,7 @@ import structlog
 from pydantic_core import to_json
 from sqlalchemy import Connection, Engine
 
-from scheduler import partitions
+from scheduler import partitions, probes
 from scheduler.density import Prior
 from scheduler.heatmap import Scan
 from scheduler.scan import by_mapping, run_scan
@@ -19,7 +19,7 @@ from scheduler.terms import Plan, ScanSettings
 from shared import ledger, runs
 from shared.db import transaction
 from shared.errors import Stopped
-from shared.feeds.base import Feed, Slice, SlicedSource
+from shared.feeds.base import Slice, SlicedFeed, SlicedSource
 from shared.ledger import Claim
 from shared.settings import Settings
 from sql import query
@@ -34,7 +34,7 @@ def plan_run(
     *,
     engine: Engine,
     source: SlicedSource,
-    feed: Feed,
+    feed: SlicedFeed,
     settings: Settings,
     stopping: Callable[[], bool] = lambda: False,
 ) -> Plan:
@@ -47,10 +47,15 @@ def plan_run(
     with transaction(engine) as tx:
         run = tx.execute(query("run_to_plan"), {"run_id": held.run_id}).one()
         prior = _prior(tx, run.feed) if run.kind == "full" else None
+        values = {"feed": run.feed, "days": probes.GOOD_FOR_DAYS}
+        asked = tx.execute(query("feed_was_asked"), values).scalar_one()
     base = Slice(updated_from=run.updated_from)
     meter = _Meter(engine, held, source, settings.lease_s, stopping)
     plan = _scan(base, prior, source=source, feed=feed, settings=settings, meter=meter)
-    with transaction(engine) as tx:
+    if run.kind == "full" and not asked:
+        told = probes.ask(source, feed.slicing, base, plan, meter.beat)
+        plan = plan._replace(probes={**told, **plan.probes})
+    with transaction(engine, "plan") as tx:
         ledger.finish(tx, held)
         meter.note(tx)
         runs.fetching(tx, held.run_id, counted=plan.total)
@@ -73,7 +78,7 @@ def sweep_run(
     *,
     engine: Engine,
     source: SlicedSource,
-    feed: Feed,
+    feed: SlicedFeed,
     settings: Settings,
     stopping: Callable[[], bool] = lambda: False,
 ) -> Plan:
@@ -88,7 +93,7 @@ def sweep_run(
     meter = _Meter(engine, held, source, settings.lease_s, stopping)
     plan = _scan(base, None, source=source, feed=feed, settings=settings, meter=meter)
     leaves = [leaf for leaf in plan.leaves if leaf.offers or leaf.estimated]
-    with transaction(engine) as tx:
+    with transaction(engine, "sweep") as tx:
         ledger.finish(tx, held)
         meter.note(tx)
         partitions.add(tx, held, leaves, sweep=True)
@@ -101,7 +106,7 @@ def _scan(
     prior: Prior | None,
     *,
     source: SlicedSource,
-    feed: Feed,
+    feed: SlicedFeed,
     settings: Settings,
     meter: "_Meter",
 ) -> Plan:
@@ -156,7 +161,7 @@ class _Meter:
         if now - self._last < HEARTBEAT_S:
             return
         self._last = now
-        with transaction(self._engine) as tx:
+        with transaction(self._engine, "heartbeat") as tx:
             ledger.heartbeat(tx, self._held, lease_s=self._lease_s)
             self.note(tx)
 
@@ -171,7 +176,9 @@ class _Meter:
         return round(1000 * (time.monotonic() - self._began))
 
 
-def _keep_heatmap(tx: Connection, held: Claim, plan: Plan, feed: Feed, duration_ms: int) -> None:
+def _keep_heatmap(
+    tx: Connection, held: Claim, plan: Plan, feed: SlicedFeed, duration_ms: int
+) -> None:
     values = {
         "run_id": held.run_id,
         "feed": held.feed,

@@ -13,7 +13,7 @@ from itertools import pairwise
 from math import ceil
 from typing import NamedTuple
 
-from scheduler import cuts
+from scheduler import cuts, ranks
 from scheduler.axes import Bucket, Known, Tiling
 from scheduler.ladder import climb
 from scheduler.measured import Job, Measured
@@ -22,13 +22,13 @@ PEEL_MAX = 16  # parts of a bucket, at most, that are each counted themselves
 TRIM_MAX = 1.6  # of what a part may hold: cut the surplus off and leave it to the neighbour
 PAGE_WIDTH_MIN = 5  # units; a narrower bucket is halved to its end as soon as a page shows it
 PAGES_MAX = 3  # of one bucket
-PAGE_PARTS_MIN, PAGE_PARTS_MAX = (
-    1.5,
-    30,
-)  # with fewer or more, only the second surprise is worth a page
+# With fewer parts or more, only the second surprise is worth a page.
+PAGE_PARTS_MIN, PAGE_PARTS_MAX = 1.5, 100
 LIGHT = 0.5  # of a part: a crowded value below that is not worth a finer axis
-PIECE_SHARE = 0.8  # of what a worker may have too much: pieces that others can still take
+PIECE_SHARE = 1.2  # of what a worker may have too much: pieces that others can still take
 SURPLUS_PIECES_MAX = 16
+VALUES_FILL = 0.9  # of what a part may hold, where values are told apart
+NEARLY = 1.2  # a balance from which on single surpluses are cut off, where parts are not too deep
 GIVE_SHARE = 20  # an edge may move by one part in so many of what it cuts off, to a quieter place
 
 
@@ -46,6 +46,9 @@ def propose(measured: Measured, room: int) -> list[Job]:
     if measured.total is None and "total" not in measured.probing:
         measured.probing.add("total")
         jobs.append(Job("total", [measured.settings.base]))
+    by_rank = ranks.propose(measured, room - len(jobs))
+    if by_rank is not None:
+        return [*jobs, *by_rank]
     looking = True
     while looking and room > len(jobs):
         looking = False
@@ -119,7 +122,7 @@ def _uneven(measured: Measured) -> list[Wish]:
     """Buckets to cut so that neighbours can form parts of equal weight, until that is no longer
     needed to deal them evenly."""
     flat, cap, aim = list(measured.finest()), measured.settings.cap, measured.aim()
-    if all(b.offers <= cap or b.stuck for _, b in flat) and measured.even():
+    if all(b.offers <= cap or b.stuck for _, b in flat) and measured.dealt().balance <= NEARLY:
         return []
     whole = {
         at
@@ -189,15 +192,46 @@ def _job(measured: Measured, wish: Wish, calls: int) -> Job:
         chosen = [measured.fill() * measured.settings.cap / bucket.offers]
     else:
         chosen = cuts.choose(fractions, calls, peel=peel)
+    if axis.values and bucket.offers > measured.settings.cap and not bucket.failures:
+        return _cut(tiling, bucket, [_fullest(measured, tiling, bucket)])
     densities = _densities(tiling, bucket)
     edges: list[int] = []
     for fraction in chosen:
-        at = axis.density.cut(bucket.low, bucket.high, cuts.bend(fraction, *densities))
+        bent = cuts.bend(fraction, *densities)
+        at = axis.density.cut(bucket.low, bucket.high, bent)
+        if _too_far(measured, tiling, bucket, at, bent):
+            at = max(bucket.low + 1, at - 1)
         give = (at - max([bucket.low, *edges])) // GIVE_SHARE
         edge = axis.edge(at, bucket.low, bucket.high, give)
         if edge is not None and (not edges or edge > edges[-1]):
             edges.append(edge)
     return _cut(tiling, bucket, edges)
+
+
+def _fullest(measured: Measured, tiling: Tiling, bucket: Bucket) -> int:
+    """The edge below which most values make one part: shapes are too few to cut them evenly."""
+    density, low, high = tiling.axis.density, bucket.low, bucket.high
+    whole = density.below(high) - density.below(low)
+    edge = low + 1
+    while high is not None and edge + 1 < high and whole > 0:
+        share = (density.below(edge + 1) - density.below(low)) / whole
+        if share * bucket.offers > VALUES_FILL * measured.settings.cap:
+            break
+        edge += 1
+    return edge
+
+
+def _too_far(measured: Measured, tiling: Tiling, bucket: Bucket, at: int, share: float) -> bool:
+    """Is so much crowded just below `at` that the part would be more than one worker can have?
+
+    share  of the bucket's offers that was wanted below it
+    """
+    aim, below = measured.aim(), tiling.axis.density.below
+    low, high = below(bucket.low), below(bucket.high)
+    if not aim.even or high <= low:
+        return False
+    more = bucket.offers * ((below(at) - low) / (high - low) - share)
+    return more > (aim.cap - measured.offers / aim.parts) / 2
 
 
 def _page_helps(measured: Measured, tiling: Tiling, bucket: Bucket) -> bool:
@@ -220,6 +254,8 @@ def _page(measured: Measured, tiling: Tiling, bucket: Bucket) -> Job:
 
 def _trims(measured: Measured, tiling: Tiling, bucket: Bucket) -> bool:
     """Is there a neighbour, itself to be cut, that can take what is too much here?"""
+    if measured.aim().even:  # then it is said already where to cut
+        return False
     after = tiling.after(bucket)
     light = bucket.offers <= TRIM_MAX * measured.settings.cap
     return light and after is not None and after.known is Known.DERIVED and not after.busy

@@ -9,14 +9,17 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import copy_context
 from queue import Empty, SimpleQueue
+from typing import cast
 
 from scheduler.heatmap import Scan
 from scheduler.terms import Ask, Plan
+from shared import tracing
 from shared.errors import Stopped, SupplierBusy, Transient
-from shared.feeds.base import Mapped, RawOffer, SlicedSource
+from shared.feeds.base import Mapped, RankedSource, RawOffer, SlicedSource
 
 BEAT_S = 1.0  # between two heartbeats while nothing comes back, at most
 BUSY_S = 1.0  # pause after "busy" that does not say how long
+PAUSE_S_MAX = 60.0  # a supplier that asks for more of one call may answer the next one
 
 # The coordinates of a page's offers on an axis, "price" or "carat"; what is not known is left out.
 Coordinates = Callable[[Sequence[RawOffer], str], Sequence[float]]
@@ -45,6 +48,7 @@ def run_scan(
     heartbeat        called about every second; what it raises ends the scan
 
     "Busy" is no failure: nothing is asked for as long as the supplier says, then the same again.
+    Only where it asks for more than PAUSE_S_MAX is the call lost.
     Raises the supplier's last error where no call was answered at all, since then there is
     nothing to plan from; SupplierRefused and other permanent errors, and Stopped, as they come.
     """
@@ -156,14 +160,21 @@ class _Calls:
     def _call(self, ask: Ask) -> None:
         answer: Answer
         try:
-            if ask.limit and self._coordinates is not None:
-                page = self._source.page(ask.part, ask.offset, ask.limit)
-                answer = self._coordinates(page.offers, ask.axis)
-            else:
-                answer = self._source.count(ask.part, timeout_s=self._timeout_s)
+            what = "rank" if ask.ranked else "page" if ask.limit else "count"
+            with tracing.supplier(what, ask.part, ask.offset, ask.limit):
+                answer = self._answer(ask)
         except BaseException as error:  # noqa: BLE001  raised by the thread that waits for it
             answer = error
         self._back.put((ask, answer))
+
+    def _answer(self, ask: Ask) -> int | Sequence[float]:
+        if ask.ranked:
+            value = cast(RankedSource, self._source).ranked(ask.part, ask.offset)
+            return [] if value is None else [value]
+        if ask.limit and self._coordinates is not None:
+            page = self._source.page(ask.part, ask.offset, ask.limit)
+            return self._coordinates(page.offers, ask.axis)
+        return self._source.count(ask.part, timeout_s=self._timeout_s)
 
 
 def _curable(error: BaseException) -> Transient:
@@ -174,7 +185,7 @@ def _curable(error: BaseException) -> Transient:
 
 
 def _tell(scan: Scan, calls: _Calls, ask: Ask, answer: Answer) -> None:
-    if isinstance(answer, SupplierBusy):
+    if isinstance(answer, SupplierBusy) and (answer.retry_after_s or 0.0) <= PAUSE_S_MAX:
         calls.again(ask, answer.retry_after_s)
     elif isinstance(answer, BaseException):
         scan.failed(ask)

@@ -1,23 +1,39 @@
 """The scheduler's Celery process: `celery -A scheduler.tasks worker -Q plan,cut,sweep`."""
 
+from scheduler.check import check_run
 from scheduler.cut import cut_partition
 from scheduler.plan import plan_run, sweep_run
-from shared import queue, wiring
-from shared.feeds import feed
+from scheduler.snapshot import expect_snapshot
+from shared import presence, queue, telemetry, wiring
+from shared.feeds import feed, sliced
+from shared.feeds.base import SnapshotFeed
 from shared.ledger import Claim
 from shared.settings import settings
 
+telemetry.be("scheduler")
 app = wiring.app()
+presence.of_worker("scheduler")
 
 
 @queue.handles(app, "plan", wiring.engine)
 def plan(held: Claim) -> None:
-    """Plan a run."""
+    """Check the supplier, then plan a run; a file is looked over when it is taken."""
+    found = feed(held.feed)
+    if isinstance(found, SnapshotFeed):
+        expect_snapshot(held, engine=wiring.engine())
+        return
+    check_run(
+        held,
+        engine=wiring.engine(),
+        feed=found,
+        make=lambda: wiring.check(held.feed),
+        lease_s=settings().lease_s,
+    )
     plan_run(
         held,
         engine=wiring.engine(),
         source=wiring.source(held.feed),
-        feed=feed(held.feed),
+        feed=found,
         settings=settings(),
         stopping=queue.stopping.is_set,
     )
@@ -30,7 +46,7 @@ def sweep(held: Claim) -> None:
         held,
         engine=wiring.engine(),
         source=wiring.source(held.feed),
-        feed=feed(held.feed),
+        feed=sliced(held.feed),
         settings=settings(),
         stopping=queue.stopping.is_set,
     )
@@ -43,6 +59,6 @@ def cut(held: Claim) -> None:
         held,
         engine=wiring.engine(),
         source=wiring.source(held.feed),
-        feed=feed(held.feed),
+        feed=sliced(held.feed),
         settings=settings(),
     )

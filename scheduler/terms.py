@@ -22,6 +22,7 @@ class ScanSettings:
     base        conditions every ask carries, such as `updated_from`
     priceless   offers without a price exist and can be asked for
     pages       the driver can read a page, to see what a stubborn bucket holds
+    rank_chains where the supplier lists offers in order of price: edges looked for at once
     scale       units of the price axis in a US dollar per carat
     """
 
@@ -35,6 +36,7 @@ class ScanSettings:
     base: Slice = field(default_factory=Slice)
     priceless: bool = False
     pages: bool = False
+    rank_chains: int = 8
     scale: float = 1.0
 
     @property
@@ -52,6 +54,8 @@ class Ask(NamedTuple):
     offset: int = 0
     limit: int = 0
     axis: str = "price"  # on which axis a page's coordinates are wanted
+    ranked: bool = False  # the page is wanted in order of price
+    attempt: int = 1
 
 
 class Leaf(NamedTuple):

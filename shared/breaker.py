@@ -3,18 +3,26 @@
 pybreaker decides; the state is one hash in Redis, read and written here. Where Redis is away the
 call fails: a breaker that nobody can read protects nobody. Only SupplierUnavailable counts as a
 failure, since every other answer shows a supplier that is up.
+
+pybreaker would let every process try again at once when the cooldown is over. Here one does, and
+holds the probe while it tries; a probe whose holder died lapses.
+
+An operator's order (shared/orders.py) stops every call whatever the breaker thinks.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
+from uuid import uuid4
 
 import pybreaker
 import redis
 import structlog
 
 from shared.errors import BrokerUnavailable, SupplierBusy, SupplierUnavailable
+from shared.orders import redis_key
 
 log = structlog.get_logger(__name__)
 
@@ -22,19 +30,52 @@ T = TypeVar("T")
 
 FAILURES_MAX = 5  # in a row, over all processes
 COOLDOWN_S = 30.0  # then one call tries again
+PROBE_S = 120.0  # a probe that says no more of itself is over
+PROBE_WAIT_S = 2.0  # the others ask again then
+STOP_WAIT_S = 10.0  # work that an operator stopped asks again then
 
 # The clock is Redis's own, so that no host's clock decides how long the breaker stays open.
+# KEYS  state, probe, orders. Returns {state, seconds since it opened, whether it is being probed,
+#       times that it opened, seconds that it is stopped by hand, why}.
 READ = """
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1000000
-local opened = redis.call('HGET', KEYS[1], 'opened_at')
-local open_s = opened and string.format('%.6f', now - opened) or false
-return {redis.call('HGET', KEYS[1], 'state'), open_s}
+local state, opened, times = unpack(redis.call('HMGET', KEYS[1], 'state', 'opened_at', 'openings'))
+local open_s = opened and string.format('%.6f', now - opened) or '0'
+local till, why = unpack(redis.call('HMGET', KEYS[3], 'stopped_until', 'stopped_reason'))
+local stop_s = till and string.format('%.6f', math.max(0, tonumber(till) - now)) or '0'
+local probed = redis.call('EXISTS', KEYS[2])
+return {state or 'closed', open_s, probed, tonumber(times or 0), stop_s, why or ''}
 """
+CLOSE = """
+redis.call('HSET', KEYS[1], 'state', 'closed', 'failures', 0)
+redis.call('DEL', KEYS[2])
+"""
+# A call that was under way when the breaker opened may fail later: that opens nothing anew.
 OPEN = """
+if redis.call('HGET', KEYS[1], 'state') == 'open' then return 0 end
 local time = redis.call('TIME')
 redis.call('HSET', KEYS[1], 'opened_at', time[1] .. string.format('.%06d', time[2]))
+return redis.call('HINCRBY', KEYS[1], 'openings', 1)
 """
+END_PROBE = """
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0
+"""
+
+
+class State(NamedTuple):
+    name: str  # closed, open or half-open
+    open_s: float  # seconds since it last opened; 0: never
+    probed: bool  # a call is trying whether the supplier is back
+    openings: int  # so often it has opened
+
+
+class Stop(NamedTuple):
+    """No call is made, because an operator said so."""
+
+    left_s: float  # far off where no end was named
+    reason: str
 
 
 class Breaker:
@@ -58,19 +99,59 @@ class Breaker:
         self._state = _SharedState(client, key)
         self._local = threading.local()
 
-    def check(self) -> None:
-        """Raise SupplierBusy while the breaker is open, without counting as a call."""
-        state, open_s = self._state.read()
-        if state == pybreaker.STATE_OPEN and open_s < self.cooldown_s:
-            raise self._open(self.cooldown_s - open_s)
+    def state(self) -> State:
+        """How it stands, for all processes. Raises BrokerUnavailable."""
+        return self._state.read()[0]
+
+    def stopped(self) -> Stop | None:
+        """Whether an operator stopped all calls. Raises BrokerUnavailable."""
+        return self._state.read()[1]
+
+    def close(self) -> State:
+        """Close it by hand, its count of failures at zero; returns how it stood before."""
+        before = self.state()
+        self._state.close()
+        return before
+
+    def check(self) -> State:
+        """Raise SupplierBusy where a call would not go through, without counting as one."""
+        now, stop = self._state.read()
+        if stop is not None:
+            raise SupplierBusy(
+                f"all calls to {self.key} are stopped by hand: {stop.reason}",
+                hint=f"`facet breaker close {self.key} --because TEXT`",
+                retry_after_s=min(stop.left_s, STOP_WAIT_S),
+            )
+        if now.name == pybreaker.STATE_OPEN and now.open_s < self.cooldown_s:
+            raise self._busy(self.cooldown_s - now.open_s)
+        if now.name != pybreaker.STATE_CLOSED and now.probed:
+            raise self._busy(PROBE_WAIT_S)
+        return now
 
     def call(self, function: Callable[[], T]) -> T:
         """Call `function`. Raises SupplierBusy while open, BrokerUnavailable, or what it raises."""
+        if self.check().name == pybreaker.STATE_CLOSED:
+            return self._call(function)
+        with self._probing():
+            return self._call(function)
+
+    def _call(self, function: Callable[[], T]) -> T:
         try:
             result: T = self._breaker().call(function)
         except pybreaker.CircuitBreakerError as error:
-            raise self._open(self.cooldown_s) from error
+            raise self._busy(self.cooldown_s) from error
         return result
+
+    @contextmanager
+    def _probing(self) -> Iterator[None]:
+        """Be the only one who tries whether the supplier is back."""
+        probe = uuid4().hex
+        if not self._state.take_probe(probe):
+            raise self._busy(PROBE_WAIT_S)
+        try:
+            yield
+        finally:
+            self._state.end_probe(probe)
 
     def _breaker(self) -> Any:
         """One a thread, since pybreaker holds a lock while it calls."""
@@ -86,7 +167,7 @@ class Breaker:
             )
         return self._local.breaker
 
-    def _open(self, wait_s: float) -> SupplierBusy:
+    def _busy(self, wait_s: float) -> SupplierBusy:
         return SupplierBusy(
             f"{self.key} failed {self.failures_max} times in a row and is left alone for the next "
             f"{wait_s:.0f} s",
@@ -101,13 +182,34 @@ class _SharedState(pybreaker.CircuitBreakerStorage):
         super().__init__("redis")
         self._client = client
         self._key = f"facet:breaker:{{{key}}}"
+        self._probe = f"{self._key}:probe"
+        self._orders = redis_key(key)
         self._read = client.register_script(READ)
         self._open_now = client.register_script(OPEN)
+        self._end_probe = client.register_script(END_PROBE)
+        self._close = client.register_script(CLOSE)
 
-    def read(self) -> tuple[str, float]:
-        """The state, and the seconds since it was last opened."""
-        state, open_s = self._ask(lambda: self._read(keys=[self._key]))
-        return _text(state) or pybreaker.STATE_CLOSED, float(open_s or 0)
+    def read(self) -> tuple[State, Stop | None]:
+        name, open_s, probed, openings, stop_s, why = self._ask(
+            lambda: self._read(keys=[self._key, self._probe, self._orders])
+        )
+        state = State(_text(name), float(open_s), bool(probed), int(openings))
+        return state, Stop(float(stop_s), _text(why)) if float(stop_s) else None
+
+    def close(self) -> None:
+        self._ask(lambda: self._close(keys=[self._key, self._probe]))
+
+    def take_probe(self, probe: str) -> bool:
+        """Whether the probe is ours now."""
+        lapse_ms = round(1000 * PROBE_S)
+        return bool(self._ask(lambda: self._client.set(self._probe, probe, nx=True, px=lapse_ms)))
+
+    def end_probe(self, probe: str) -> None:
+        """Let the next one probe. Never raises for Redis: what the probe found is known already."""
+        try:
+            self._end_probe(keys=[self._probe], args=[probe])
+        except redis.RedisError as error:
+            log.warning("probe_not_ended", breaker=self._key, error=str(error))
 
     @property
     def state(self) -> str:
@@ -120,7 +222,7 @@ class _SharedState(pybreaker.CircuitBreakerStorage):
     @property
     def opened_at(self) -> datetime:
         """In this host's time, as pybreaker compares it."""
-        return datetime.now(UTC) - timedelta(seconds=self.read()[1])
+        return datetime.now(UTC) - timedelta(seconds=self.read()[0].open_s)
 
     @opened_at.setter
     def opened_at(self, _: datetime) -> None:

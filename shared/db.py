@@ -1,72 +1,186 @@
 """The database: one engine a process, short transactions, errors under our names.
 
 Whoever opens a transaction closes it, in the same function. None is open across a call to a
-supplier.
+supplier. Nothing of a session outlives a transaction, so that a pooler may hand each of them
+another connection (docs/connections.md).
 """
 
+import math
+import os
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import psycopg
-from sqlalchemy import Connection, Engine, create_engine
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import ConnectionPoolEntry
 
-from shared.errors import DatabaseUnavailable, OldSchema
-from sql import MIGRATIONS
+from shared import failpoints, telemetry
+from shared.errors import CommitInDoubt, DatabaseUnavailable, OldSchema
+from shared.waits import PoolUse, Waits
+from sql import MIGRATIONS, roles
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
 CONNECT_TIMEOUT_S = 5
-POOL_TIMEOUT_S = 30  # a process that waits longer for its own connections has a leak
+IDLE_S = 1.0  # after which a pooled connection is asked whether it is still one
+POOL_TIMEOUT_S = 30.0  # a process that waits longer for its own connections has a leak
+POOL_OVERFLOW = 1  # connections above the pool's size, given up when they come back
+REFUSED_BY_POOLER = "unsupported startup parameter"
+NAME_BYTES_MAX = 63  # PostgreSQL cuts an application's name there
 
 # SQLSTATEs after which the same transaction may well succeed: lost connections and shutdowns,
 # serialization failure and deadlock, too many connections, out of disk, cancelled by time-out.
 _TRANSIENT = ("08", "57", "40", "53", "55P03", "25P03")
 
+# Of these, the answers to a COMMIT after which it certainly did not happen, such as a failed
+# serialization. Whatever else a COMMIT ends with leaves doubt: 08007 and 40003 say so themselves, a
+# broken connection says nothing, and a server that shuts down may have committed before.
+_ROLLED_BACK = ("40000", "40001", "40002", "40P01", "53", "55P03")
 
-def connect(url: str, *, pool_size: int = 2, statement_timeout_s: float = 300) -> Engine:
-    """An engine; opens no connection yet. `url` as SQLAlchemy writes it."""
-    return create_engine(
+
+_waits: "WeakKeyDictionary[Engine, Waits]" = WeakKeyDictionary()
+
+
+def connect(
+    url: str,
+    *,
+    pool_size: int = 2,
+    statement_timeout_s: float = 300,
+    pool_timeout_s: float = POOL_TIMEOUT_S,
+    pooled: bool = False,
+) -> Engine:
+    """An engine; opens no connection yet. `url` as SQLAlchemy writes it.
+
+    pool_size       connections kept; one more is opened where all are in use
+    pool_timeout_s  longest wait for one of them
+    pooled          the URL leads to a pooler in transaction mode: nothing is prepared, and what
+                    would be set for a session is set for each transaction
+    """
+    most = pool_size + POOL_OVERFLOW
+    wanted = {"statement_timeout": str(round(statement_timeout_s * 1000)), "timezone": "UTC"}
+    session: dict[str, Any] = {"prepare_threshold": None}
+    if not pooled:
+        session = {"options": " ".join(f"-c {name}={value}" for name, value in wanted.items())}
+    made = create_engine(
         url,
         pool_size=pool_size,
-        max_overflow=1,
-        pool_timeout=POOL_TIMEOUT_S,
-        pool_pre_ping=True,
+        max_overflow=POOL_OVERFLOW,
+        pool_timeout=pool_timeout_s,
         hide_parameters=True,
         connect_args={
             "connect_timeout": CONNECT_TIMEOUT_S,
-            "application_name": "facet",
-            "options": f"-c statement_timeout={round(statement_timeout_s * 1000)} -c timezone=UTC",
+            "application_name": application_name(most),
+            **session,
         },
+    )
+    if pooled:
+        settings = ", ".join(f"set_config('{key}', '{to}', true)" for key, to in wanted.items())
+
+        def begin(connection: Connection) -> None:
+            connection.exec_driver_sql(f"SELECT {settings}")
+
+        event.listen(made, "begin", begin)
+    event.listen(made, "checkin", _rested)
+    event.listen(made, "checkout", partial(_awake, made))
+    _waits[made] = Waits()
+    return made
+
+
+def application_name(most: int) -> str:
+    """How the server lists our connections: role, process, how many that process may open.
+
+    `facet doctor` adds up the connections that there may be from it.
+    """
+    tail = f"-{os.getpid()}/{most}"
+    head = f"facet/{telemetry.role()}/{socket.gethostname()}"
+    return head[: NAME_BYTES_MAX - len(tail)] + tail
+
+
+def pool_use(engine: Engine) -> PoolUse:
+    """How an engine made by `connect` uses its connections at this moment."""
+    pool, waits = engine.pool, _waits[engine]
+    if not isinstance(pool, QueuePool):
+        raise TypeError(f"QueuePool expected, {type(pool)} found")
+    return PoolUse(
+        in_use=pool.checkedout(),
+        waiting=waits.waiting,
+        most=pool.size() + POOL_OVERFLOW,
+        waits=waits.waits,
+        waited_s=waits.waited_s,
+        timeouts=waits.timeouts,
     )
 
 
+def _rested(_driver: object, record: ConnectionPoolEntry) -> None:
+    """Note when a connection came back to the pool."""
+    record.info["back_at"] = time.monotonic()
+
+
+def _awake(engine: Engine, driver: DBAPIConnection, record: ConnectionPoolEntry, _: object) -> None:
+    """Ask a connection that has lain idle whether its server still listens; else the pool takes
+    another. One that was used a moment ago is taken as it is: asking costs a tenth of a landing."""
+    if time.monotonic() - record.info.get("back_at", math.inf) > IDLE_S:
+        try:
+            engine.dialect.do_ping(driver)
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise DisconnectionError from error
+
+
 @contextmanager
-def transaction(engine: Engine) -> Iterator[Connection]:
+def transaction(engine: Engine, name: str | None = None) -> Iterator[Connection]:
     """One transaction: committed at the end, rolled back on any exception.
 
-    Raises DatabaseUnavailable for what another attempt may cure. After a lost commit the caller
-    does not know whether it happened: every write is keyed or fenced, so doing it again is safe.
+    name    of the commit's failpoints, one of `failpoints.COMMITS`; None: it has none
+
+    Raises DatabaseUnavailable for what another attempt may cure; and of these CommitInDoubt where
+    the connection was lost while it committed: then whether it happened has to be read, by key,
+    before anything is done again (docs/decisions/0013-a-commit-in-doubt.md).
     """
+    committing = False
     try:
-        with engine.begin() as connection:
+        with _connection(engine) as connection, connection.begin():
             yield connection
-    except (OperationalError, InterfaceError) as error:
-        raise DatabaseUnavailable(_sentence(error), hint="`facet doctor`") from error
+            failpoints.committing(name)
+            committing = True
+        failpoints.committed(name)
     except DBAPIError as error:
-        if _transient(error.orig):
-            raise DatabaseUnavailable(_sentence(error), hint="`facet doctor`") from error
+        lost = isinstance(error, OperationalError | InterfaceError)
+        if committing and (lost or _transient(error.orig)) and not _rolled_back(error.orig):
+            raise CommitInDoubt(
+                f"the connection was lost during a commit: {_first_line(error)}",
+                hint="`facet doctor`",
+            ) from error
+        if lost or _transient(error.orig):
+            refused = REFUSED_BY_POOLER in str(error)
+            hint = "set FACET_DATABASE_POOLED" if refused else "`facet doctor`"
+            raise DatabaseUnavailable(_sentence(error), hint=hint) from error
         raise
     except PoolTimeout as error:
-        raise DatabaseUnavailable("no free database connection in this process") from error
+        raise DatabaseUnavailable(
+            "no free database connection in this process", hint="`facet doctor`"
+        ) from error
     except psycopg.Error as error:  # from COPY, which SQLAlchemy does not wrap
         if _transient(error) or isinstance(error, psycopg.OperationalError):
             raise DatabaseUnavailable(str(error).strip().splitlines()[0]) from error
         raise
+
+
+def _connection(engine: Engine) -> Connection:
+    """A connection of the pool, waited for no longer than it allows."""
+    waits, pool = _waits.get(engine), engine.pool
+    if waits is None or not isinstance(pool, QueuePool):  # not made by `connect`
+        return engine.connect()
+    with waits.counted(pool, pool.size() + POOL_OVERFLOW):
+        return engine.connect()
 
 
 def cursor(connection: Connection) -> psycopg.Cursor[Any]:
@@ -86,9 +200,17 @@ def _transient(error: BaseException | None) -> bool:
     return isinstance(error, psycopg.Error) and (error.sqlstate or "").startswith(_TRANSIENT)
 
 
+def _rolled_back(error: BaseException | None) -> bool:
+    return isinstance(error, psycopg.Error) and (error.sqlstate or "").startswith(_ROLLED_BACK)
+
+
 def _sentence(error: DBAPIError) -> str:
+    return f"the database does not answer: {_first_line(error)}"
+
+
+def _first_line(error: DBAPIError) -> str:
     lines = str(error.orig).strip().splitlines()
-    return f"the database does not answer: {lines[0] if lines else type(error.orig).__name__}"
+    return lines[0] if lines else type(error.orig).__name__
 
 
 def migrate(engine: Engine) -> tuple[str | None, str]:
@@ -101,9 +223,14 @@ def migrate(engine: Engine) -> tuple[str | None, str]:
     with transaction(engine) as tx:
         tx.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('facet.migrate'))")
         before = schema_version(tx)
+        owned = roles.owns_schema(tx)
+        if owned:  # what is made now belongs to it too, whoever is logged in
+            tx.exec_driver_sql(f"SET LOCAL ROLE {roles.OWNER}")
         config = _alembic()
         config.attributes["connection"] = tx
         upgrade(config, "head")
+        if owned:
+            roles.grant(tx)
         return before, versions()[-1]
 
 
@@ -124,12 +251,15 @@ def versions() -> tuple[str, ...]:
 
 
 def require_schema(engine: Engine) -> None:
-    """Raise OldSchema, with the command that helps, where the schema is not this code's."""
+    """Raise OldSchema, with the command that helps, where this code does not run on the schema.
+
+    It runs on its own, and on a later one that says it serves code as old as this.
+    """
+    needed = versions()[-1]
     with transaction(engine) as tx:
         found = schema_version(tx)
-    needed = versions()[-1]
-    if found == needed:
-        return
+        if found == needed or (found is not None and _serves(tx, found, needed)):
+            return
     if found is None or found in versions():
         raise OldSchema(
             f"the database is at schema {found or 'none'}, this release needs {needed}",
@@ -139,6 +269,17 @@ def require_schema(engine: Engine) -> None:
         f"the database is at schema {found}, which this release does not know",
         hint="install the release that migrated it, or a later one",
     )
+
+
+def _serves(tx: Connection, found: str, needed: str) -> bool:
+    """Whether a later schema still serves the code that was written for `needed`."""
+    if not found.isdigit() or found <= needed:
+        return False
+    there = tx.exec_driver_sql("SELECT to_regclass('schema_serves')").scalar_one()
+    if there is None:
+        return False
+    oldest = tx.exec_driver_sql("SELECT oldest FROM schema_serves").scalar_one()
+    return bool(needed >= oldest)
 
 
 def _alembic() -> "Config":

@@ -11,43 +11,41 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import structlog
 from celery import Celery
-from celery.signals import setup_logging, worker_shutting_down
+from celery.signals import setup_logging, worker_process_shutdown, worker_shutting_down
 from kombu.entity import Queue
 from kombu.exceptions import OperationalError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 from pydantic_core import to_json
 from sqlalchemy import Engine
 from structlog.contextvars import bound_contextvars
 
-from shared import ledger, telemetry
+from shared import ledger, telemetry, tracing
 from shared.db import transaction
-from shared.errors import BrokerUnavailable, ClaimLost, Permanent, Transient
+from shared.errors import BrokerUnavailable, ClaimLost, CommitInDoubt, Permanent, Transient
 from shared.ledger import Claim, Kind
 from shared.settings import Settings, settings
+from shared.wakeup import Wakeup, problem_of
+
+if TYPE_CHECKING:
+    from shared.wire import Stray
 
 log = structlog.get_logger(__name__)
 
-VISIBILITY_TIMEOUT_S = 900  # above the time limit of a task and the shutdown grace
-TASK_LIMIT_S = 660
+VISIBILITY_TIMEOUT_S = 2_100  # above the time limit of a task and the shutdown grace
+TASK_LIMIT_S = 1_860  # a supplier may take 15 minutes to send its file, which then has to land
 SHUTDOWN_GRACE_S = 25
+REQUEST = "shared.acknowledging:Acknowledging"  # a name: only Celery's workers import it
+
+# Why a message claims nothing, where that is worth a person's attention; the rest is every day's.
+STRANGE = ("gone", "future")
 
 # Set in the worker's parent when it is asked to stop; its children were forked with it.
 stopping = multiprocessing.Event()
-
-
-class Wakeup(BaseModel):
-    """A work item may be claimed at this epoch. Under 300 bytes; never rows, never filters."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    item: int = Field(ge=1)
-    epoch: int = Field(ge=0)
-    traceparent: str | None = Field(default=None, max_length=64)
 
 
 def make_app(given: Settings) -> Celery:
@@ -66,11 +64,12 @@ def make_app(given: Settings) -> Celery:
         task_ignore_result=True,
         task_serializer="json",
         accept_content=["json"],
-        task_queues=[_queue(kind, broker) for kind in ledger.KINDS],
+        task_queues=[_queue(kind, broker) for kind in ledger.ANNOUNCED],
         task_create_missing_queues=False,
         task_soft_time_limit=TASK_LIMIT_S - 60,
         task_time_limit=TASK_LIMIT_S,
         task_publish_retry_policy={"max_retries": 2, "interval_max": 0.5},
+        worker_consumer="shared.wire:CheckedConsumer",
         worker_prefetch_multiplier=1,
         worker_eta_task_limit=10,  # a tripwire: no ETA is ever sent
         worker_soft_shutdown_timeout=SHUTDOWN_GRACE_S,
@@ -149,21 +148,49 @@ def deliver(
         wakeup = Wakeup.model_validate(message)
     except ValidationError as error:
         return _unreadable(message, error, engine)
-    lease_s = settings().lease_s
-    with transaction(engine) as tx:
-        held = ledger.claim(tx, kind, wakeup.item, wakeup.epoch, owner=owner(), lease_s=lease_s)
+    held = _claim(wakeup, kind, engine)
     if held is None:
-        log.debug("item_skipped", kind=kind, item_id=wakeup.item, epoch=wakeup.epoch)
         return "skipped"
-    with bound_contextvars(
-        kind=kind,
-        item_id=held.item_id,
-        run_id=str(held.run_id),
-        partition_id=held.partition_id,
-        epoch=held.epoch,
-        attempt=held.attempts,
+    about = {
+        "run_id": None if held.run is None else str(held.run),
+        "feed": held.run_feed,
+        "partition_id": held.partition_id,
+        "attempt": held.attempts,
+    }
+    trace_id = tracing.trace_id(held.traceparent)
+    with (
+        bound_contextvars(
+            kind=kind, item_id=held.item_id, epoch=held.epoch, trace_id=trace_id, **about
+        ),
+        tracing.work(kind, held.item_id, held.epoch, held.traceparent, **about) as span,
     ):
-        return _work(held, function, engine)
+        held = held._replace(traceparent=tracing.carried(held.traceparent))
+        outcome = _work(held, function, engine)
+        span.note(outcome=outcome)
+        if outcome == "dead":
+            span.failed("given up; the dead letter says why")
+        return outcome
+
+
+def _claim(wakeup: Wakeup, kind: Kind, engine: Engine) -> Claim | None:
+    """Take the item, or say in the log why not. A claim whose commit was in doubt is looked up."""
+    try:
+        with transaction(engine, "claim") as tx:
+            held = ledger.claim(
+                tx, kind, wakeup.item, wakeup.epoch, owner=owner(), lease_s=settings().lease_s
+            )
+            why = None
+            if held is None:
+                why = ledger.why_not_claimed(tx, kind, wakeup.item, wakeup.epoch)
+    except CommitInDoubt:
+        with transaction(engine) as tx:
+            held = ledger.claimed_in_doubt(tx, kind, wakeup.item, wakeup.epoch, owner=owner())
+        why = "its commit did not happen"
+        log.warning("claim_looked_up", item_id=wakeup.item, held=held is not None)
+    if held is None:
+        say = log.warning if why in STRANGE else log.debug
+        say("item_skipped", kind=kind, item_id=wakeup.item, epoch=wakeup.epoch, why=why)
+    return held
 
 
 def _work(held: Claim, function: Callable[[Claim], None], engine: Engine) -> str:
@@ -173,6 +200,12 @@ def _work(held: Claim, function: Callable[[Claim], None], engine: Engine) -> str
     except ClaimLost:
         log.info("claim_lost")
         return "lost"
+    except CommitInDoubt as error:
+        with transaction(engine) as tx:
+            done = ledger.is_done(tx, held)
+        log.warning("commit_looked_up", done=done)
+        if not done:
+            return _transient(held, error, engine)
     except Transient as error:
         return _transient(held, error, engine)
     except Permanent as error:
@@ -190,7 +223,7 @@ def _work(held: Claim, function: Callable[[Claim], None], engine: Engine) -> str
 def _transient(held: Claim, error: Transient, engine: Engine) -> str:
     lines = "".join(traceback.format_exception(error))
     try:
-        with transaction(engine) as tx:
+        with transaction(engine, "give_back") as tx:
             state = ledger.retry(tx, held, error, traceback=lines)
     except ClaimLost:
         log.info("claim_lost")
@@ -206,7 +239,7 @@ def _bury(held: Claim, reason: ledger.Reason, error: Exception, engine: Engine) 
     text = str(error) or type(error).__name__
     lines = "".join(traceback.format_exception(error))
     try:
-        with transaction(engine) as tx:
+        with transaction(engine, "bury") as tx:
             ledger.bury(tx, held, reason=reason, error=text, traceback=lines)
     except ClaimLost:
         log.info("claim_lost")
@@ -215,22 +248,45 @@ def _bury(held: Claim, reason: ledger.Reason, error: Exception, engine: Engine) 
 
 
 def _unreadable(message: dict[str, Any], error: ValidationError, engine: Engine) -> str:
-    problem = "; ".join(
-        f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_url=False)
-    )
+    problem = problem_of(error)
     log.error("message_unreadable", error=problem)
-    with transaction(engine) as tx:
+    with transaction(engine, "bad_message") as tx:
         ledger.bury_message(tx, to_json(message, fallback=repr), error=problem)
     return "unreadable"
+
+
+def keep_stray(stray: "Stray", *, engine: Callable[[], Engine]) -> None:
+    """Make a dead letter of a message that nobody can do anything with.
+
+    Raises DatabaseUnavailable; then the broker must keep it. Where the commit is in doubt it is
+    kept again, which at most counts it twice: the same bytes are one letter.
+    """
+    log.error("message_stray", reason=stray.reason, error=stray.error, queue=stray.queue)
+    named = [kind for kind in ledger.KINDS if stray.queue == kind or stray.task == task_name(kind)]
+    with transaction(engine()) as tx:
+        ledger.bury_message(
+            tx,
+            stray.body,
+            error=stray.error,
+            reason=stray.reason,
+            kind=named[0] if named else None,
+            payload={"queue": stray.queue, "task": stray.task, **stray.about},
+        )
 
 
 def handles(
     app: Celery, kind: Kind, engine: Callable[[], Engine]
 ) -> Callable[[Callable[[Claim], None]], Callable[[Claim], None]]:
     """Register a function as the work of a kind; the function itself never hears of Celery."""
+    from shared import wire  # noqa: PLC0415  Celery's worker, which who only sends does not need
+
+    wire.use_checked_redis()
+    wire.keep_with(functools.partial(keep_stray, engine=engine))
 
     def register(function: Callable[[Claim], None]) -> Callable[[Claim], None]:
-        @app.task(name=task_name(kind), bind=False)  # type: ignore[untyped-decorator]
+        @app.task(  # type: ignore[untyped-decorator]
+            name=task_name(kind), bind=False, shared=False, Request=REQUEST
+        )
         def task(**message: Any) -> None:
             deliver(message, kind, function, engine=engine())
 
@@ -244,6 +300,11 @@ def _stop(**_: object) -> None:
     stopping.set()
 
 
+@worker_process_shutdown.connect  # type: ignore[untyped-decorator]
+def _leave(**_: object) -> None:
+    tracing.flush()  # a child of the pool ends without exit handlers
+
+
 @setup_logging.connect  # type: ignore[untyped-decorator]
 def _logging(**_: object) -> None:
-    telemetry.configure(json=settings().log_json)
+    telemetry.configure(json=settings().log_json, reporting=settings())

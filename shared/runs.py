@@ -13,8 +13,9 @@ from uuid import UUID
 from pydantic_core import to_json
 from sqlalchemy import Connection
 
-from shared import ledger
-from shared.errors import ClaimLost, NotNow
+from shared import ledger, tracing
+from shared.errors import ClaimLost, FeedPaused, NotNow, RunIsOpen
+from shared.feeds import feed as find_feed
 from sql import query
 
 RunKind = Literal["full", "incremental"]
@@ -46,29 +47,40 @@ def start(
 ) -> Opened:
     """Open a run and its plan item, and make the tables that its offers will land in.
 
-    Raises NotNow: the feed is paused, has an open run, or never had the complete run that an
-    incremental one builds on.
+    Raises FeedPaused, RunIsOpen, and NotNow: the feed never had the complete run that an
+    incremental one builds on; or it says everything at once and knows no increment.
     """
+    if kind == "incremental" and find_feed(feed).kind == "snapshot":
+        raise NotNow(
+            f"{feed} sends its whole list every time: there is no incremental run of it",
+            hint=f"`facet run start {feed}`",
+        )
     tx.execute(query("know_feed"), {"feed": feed})
     state = tx.execute(query("feed_state"), {"feed": feed}).one()
     if state.paused_at is not None:
-        raise NotNow(f"{feed} is paused: {state.paused_reason}", hint=f"`facet feed resume {feed}`")
+        raise FeedPaused(
+            f"{feed} is paused: {state.paused_reason}",
+            hint=f"`facet feed resume {feed} --because TEXT`",
+        )
     if kind == "incremental" and state.watermark is None:
         raise NotNow(
             f"{feed} has no complete run that an incremental one could build on",
             hint=f"`facet run start {feed}`",
         )
     updated_from = state.watermark - OVERLAP if kind == "incremental" else None
-    values = {"feed": feed, "kind": kind, "updated_from": updated_from, "traceparent": traceparent}
+    root = traceparent or tracing.root()
+    values = {"feed": feed, "kind": kind, "updated_from": updated_from, "traceparent": root}
     row = tx.execute(query("open_run"), values).one_or_none()
     if row is None:
         other = tx.execute(query("open_run_of"), {"feed": feed}).one()
-        raise NotNow(
+        raise RunIsOpen(
             f"run {other.run_id} of {feed} is still {other.state}",
             hint=f"`facet run watch {str(other.run_id)[:8]}`",
         )
     make_room(tx, row.landed_on)
-    ledger.add(tx, "plan", row.run_id, traceparent=traceparent)
+    ledger.add(tx, "plan", row.run_id, traceparent=root)
+    if traceparent is None:
+        tracing.began(root, "run start", run_id=str(row.run_id), feed=feed, run_kind=kind)
     return Opened(row.run_id, updated_from)
 
 
@@ -97,9 +109,19 @@ def finish(
     reason: str | None,
     totals: Totals,
     delisted: int = 0,
+    recounted: int | None = None,
+    note: str | None = None,
+    replayed: bool = False,
 ) -> None:
-    """End a run. `reason`: a sentence, for anything but complete. Raises ClaimLost."""
-    values = {"run_id": run_id, "state": state, "reason": reason, "delisted": delisted}
+    """End a run, or end it anew where some of its work was replayed. Raises ClaimLost.
+
+    reason      a sentence, for anything but complete
+    recounted   the supplier's closing count; None: it was not asked, or did not answer
+    note        what a reader should know of a run that is complete
+    replayed    some of its work was replayed and is not done yet
+    """
+    values: dict[str, Any] = {"run_id": run_id, "state": state, "reason": reason, "note": note}
+    values |= {"delisted": delisted, "recounted": recounted, "replayed": replayed}
     if tx.execute(query("finish_run"), values | totals._asdict()).first() is None:
         raise ClaimLost(f"run {run_id} is finished")
 
@@ -107,8 +129,9 @@ def finish(
 def cancel(tx: Connection, run_id: UUID, *, reason: str, actor: str) -> int:
     """Cancel an open run and its work; returns how many work items that stopped.
 
-    A holder notices at its next write, which is rolled back. Nothing is delisted. Raises NotNow
-    where the run is finished.
+    A holder notices at its next write, which is rolled back. Nothing is delisted. The work is taken
+    before the run, as whoever closes a run does, and again after it: what a holder added meanwhile
+    goes too. Raises NotNow where the run is finished.
     """
     before = tx.execute(query("run_progress"), {"run_id": run_id}).mappings().one_or_none()
     if before is None:
@@ -122,9 +145,24 @@ def cancel(tx: Connection, run_id: UUID, *, reason: str, actor: str) -> int:
         before={"state": before["state"]},
         after={"state": "cancelled"},
     )
+    stopped = _cancel_items(tx, run_id)
     if tx.execute(query("cancel_run"), {"run_id": run_id, "reason": reason}).first() is None:
         raise NotNow(f"run {run_id} is {before['state']} already", hint="`facet run list`")
+    while more := _cancel_items(tx, run_id):
+        stopped += more
+    return stopped
+
+
+def _cancel_items(tx: Connection, run_id: UUID) -> int:
     return len(tx.execute(query("cancel_items"), {"run_id": run_id}).all())
+
+
+def replayed(tx: Connection, run_id: UUID) -> bool:
+    """Some of its work is due again: once that has closed, the run is reconciled anew.
+
+    False where it is complete or cancelled, and takes nothing more.
+    """
+    return tx.execute(query("run_replayed"), {"run_id": run_id}).first() is not None
 
 
 def audit(

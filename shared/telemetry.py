@@ -5,17 +5,51 @@
 
 import logging
 import sys
+from typing import TYPE_CHECKING
 
 import structlog
 
+from shared.errors import BadSettings
 
-def configure(*, json: bool = True, level: int = logging.INFO) -> None:
-    """Set up structlog, and the libraries' own logging from `warning` up in the same shape."""
+if TYPE_CHECKING:
+    from shared.settings import Settings
+
+CHATTY = ("httpx", "httpcore")  # they log every address, whatever the root's level
+
+_role = ["cli"]
+
+
+def be(role: str) -> None:
+    """Say which process this is, before anything is built in it."""
+    _role[0] = role
+
+
+def role() -> str:
+    """Which process this is: `cli` where none was named."""
+    return _role[0]
+
+
+def configure(
+    *, json: bool = True, level: int = logging.INFO, reporting: "Settings | None" = None
+) -> None:
+    """Set up structlog, and the libraries' own logging from `warning` up in the same shape.
+
+    reporting   whose `sentry_dsn`, where there is one, is sent what we log as an error
+    """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    if reporting is not None and reporting.sentry_dsn is not None:
+        try:
+            from shared import sentry  # noqa: PLC0415  only where it is wanted
+        except ModuleNotFoundError as error:
+            raise BadSettings(
+                f"FACET_SENTRY_DSN is set, and {error.name} is not installed",
+                hint="`pip install 'facet[telemetry]'`",
+            ) from error
+        shared.append(sentry.start(reporting.sentry_dsn.get_secret_value(), reporting.secrets()))
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
         if json
@@ -40,3 +74,5 @@ def configure(*, json: bool = True, level: int = logging.INFO) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(logging.WARNING)

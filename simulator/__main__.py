@@ -1,4 +1,4 @@
-"""`python -m simulator`: a simulated diamonds supplier on a port of this machine.
+"""`python -m simulator`: simulated diamonds suppliers on a port of this machine.
 
 Exit codes: 0 after SIGTERM or SIGINT, 1 when it could not start, 2 for wrong usage.
 """
@@ -61,6 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             Delays(every_ms=wanted.latency_ms, page_ms=wanted.page_latency_ms),
             started={"start_seconds": round(built_s, 3)},  # to read, make and index
             board=board,
+            account=(wanted.username, wanted.password),
         )
 
         def ready() -> None:

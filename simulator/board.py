@@ -8,11 +8,12 @@ from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from simulator import faults, shown
 from simulator.shelf import Shelf
-from simulator.switches import AnySwitch, Kind, KindSwitch, StoneSwitch, Switch
+from simulator.switches import AnySwitch, Kind, KindSwitch, RowSwitch, StoneSwitch, Switch
 
 WINDOW_S = 60.0  # how far back arrivals are known
 
 S = TypeVar("S", bound=Switch)
+R = TypeVar("R", bound=RowSwitch)
 
 
 class Hit(NamedTuple, Generic[S]):
@@ -125,6 +126,11 @@ class Hits:
 
     def stones(self, wanted: type[StoneSwitch]) -> StoneSwitch | None:
         """The switch of stones, where it is on."""
+        switch = self._board.present.get(wanted.name) if self._board else None
+        return switch if isinstance(switch, wanted) else None
+
+    def present(self, wanted: type[R]) -> R | None:
+        """The switch of rows, where it is on."""
         switch = self._board.present.get(wanted.name) if self._board else None
         return switch if isinstance(switch, wanted) else None
 

@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from simulator import identity
-from simulator.switches import SWITCHES, AnySwitch
+from simulator import file_switches, identity, switches
+from simulator.switches import AnySwitch
+
+SWITCHES = {kind.name: kind for kind in (*switches.ALL, *file_switches.ALL)}
 
 Switches = Mapping[str, AnySwitch]
 

@@ -104,7 +104,7 @@ def broken(hits: Hits, answer: Response) -> Response:
     if truncated := hits.get(Truncated):
         hits.show(Truncated)
         kept = bytes(answer.body)[: int(len(answer.body) * truncated.switch.share)]
-        return Response(kept, answer.status_code, media_type="application/json")
+        return Response(kept, answer.status_code, media_type=answer.media_type)
     return answer
 
 

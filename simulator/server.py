@@ -1,6 +1,8 @@
 """The supplier over HTTP, with a door for whoever runs it.
 
 POST /api/diamonds      the supplier's GraphQL
+POST /onsite/api/fullfeed, /onsite/api/labgrownfullfile   IDEX's files
+GET  /feeds-api/ftpdownload/UUID                          Nivoda's file, a secret UUID each
 GET  /healthz           200 as soon as it serves
 GET  /control/state     time, sizes, requests, memory
 POST /control/advance   {"ticks": 1}: time goes on, the stock moves
@@ -13,6 +15,7 @@ import asyncio
 import json
 import resource
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,9 +24,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from simulator import mishaps
-from simulator.board import Board
+from simulator import files, mishaps
+from simulator.answers import Note
+from simulator.board import Board, Hits
 from simulator.faults import BadFaultError, read_changes
+from simulator.files import FileAnswer, Files
 from simulator.requestlog import Entry, RequestLog
 from simulator.stock import TICKS_MAX
 from simulator.supplier import Supplier
@@ -53,8 +58,10 @@ class Site:
         delays: Delays,
         started: dict[str, Any],
         board: Board | None = None,
+        account: tuple[str, str] = ("facet", "facet"),
     ) -> None:
         """
+        account  IDEX's key and secret
         started  what `/control/state` says of the start, as it is
         board    whose look the supplier's search has; None: one with nothing switched on
         """
@@ -62,6 +69,7 @@ class Site:
         self.board = board or Board(supplier.search.stock.seed)
         supplier.search.look = self.board.look_of
         self.stopping = asyncio.Event()  # whoever serves it sets it; ends what only waits
+        self.files = Files(supplier.search.stock, username=account[0], password=account[1])
         self.log = log
         self.delays = delays
         self.started = started
@@ -69,6 +77,9 @@ class Site:
             routes=[
                 Route(ENDPOINT, self.diamonds, methods=["POST"]),
                 Route(ENDPOINT + "/", self.diamonds, methods=["POST"]),
+                Route(f"{files.IDEX}/fullfeed", self.natural_file, methods=["POST"]),
+                Route(f"{files.IDEX}/labgrownfullfile", self.labgrown_file, methods=["POST"]),
+                Route(files.NIVODA + "/{secret}", self.nivoda_file, methods=["GET"]),
                 Route("/healthz", self.healthz, methods=["GET"]),
                 Route("/control/state", self.state, methods=["GET"]),
                 Route("/control/advance", self.advance, methods=["POST"]),
@@ -116,6 +127,42 @@ class Site:
         await mishaps.wait(hits, self.stopping)
         entry.status = None if isinstance(found, mishaps.Broken) else found.status_code
         return found
+
+    async def natural_file(self, request: Request) -> Response:
+        """IDEX's natural file."""
+        body = await request.body()
+        return await self._file(request, lambda hits: self.files.idex(body, False, hits))
+
+    async def labgrown_file(self, request: Request) -> Response:
+        """IDEX's lab-grown file."""
+        body = await request.body()
+        return await self._file(request, lambda hits: self.files.idex(body, True, hits))
+
+    async def nivoda_file(self, request: Request) -> Response:
+        """Nivoda's CSV."""
+        secret = request.path_params["secret"]
+        return await self._file(request, lambda hits: self.files.nivoda(secret, hits))
+
+    async def _file(self, request: Request, answer: Callable[[Hits], FileAnswer]) -> Response:
+        """Every request for a file passes here; it is no crawl."""
+        with self.log.request() as entry:
+            self.board.requests += 1
+            hits = self.board.hits(self.board.requests)
+            hits.arrived("file", None)
+            entry.note = Note(kind="file")
+            entry.faults = hits.shown
+            found = await mishaps.instead(hits, request, self.stopping)
+            if found is None:
+                made = answer(hits)
+                entry.note = made.note
+                whole = Response(made.body, made.status, media_type=made.media_type)
+                found = mishaps.broken(hits, whole)
+            else:
+                entry.note.error = f"{hits.shown[-1]}: no answer of the supplier's own"
+            await asyncio.sleep(self.delays.seconds("file"))
+            await mishaps.wait(hits, self.stopping)
+            entry.status = None if isinstance(found, mishaps.Broken) else found.status_code
+            return found
 
     async def healthz(self, _: Request) -> Response:
         return PlainTextResponse("ok")
@@ -166,6 +213,10 @@ class Site:
             "in_flight": self.log.in_flight,
             "peak_in_flight": self.log.peak_in_flight,
             "faults": dict(self.board.counts),
+            "nivoda_files": {
+                which: f"{files.NIVODA}/{self.files.secret(which)}"
+                for which in ("natural", "labgrown")
+            },
             "peak_rss_bytes": peak_rss_bytes(),
             **self.started,
         }

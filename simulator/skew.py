@@ -111,7 +111,7 @@ def _churned(hits: Hits, search: Search, offset: int) -> int:
         search.renew()
         return offset
     if churn.switch.how == "removed":  # what stood here stands further up now
-        return offset + churn.switch.n
+        return offset + min(offset, churn.switch.n)  # before the first page none can go
     return max(0, offset - churn.switch.n)
 
 

@@ -50,6 +50,7 @@ class Stock:
         for size in (natural, labgrown):
             if not 0 <= size <= STONES_MAX:
                 raise ValueError(f"a stock holds 0 to {STONES_MAX} stones of a kind, not {size}")
+        self.sizes = natural, labgrown  # at tick 0
         self.seed = seed
         self.base = base
         self.time = 0

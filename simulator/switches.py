@@ -1,8 +1,9 @@
-"""The fault switches: their names and options. Data only.
+"""The fault switches: their names and options. Data only; those of files are beside this one.
 
-Three kinds. A `Switch` shows in a share of the requests; a `KindSwitch` is one that can be kept to
+Four kinds. A `Switch` shows in a share of the requests; a `KindSwitch` is one that can be kept to
 some kinds of request; a `StoneSwitch` shows on a share of the stones, and always on the same ones,
-since what is wrong with a stone stays wrong however often it is asked for.
+since what is wrong with a stone stays wrong however often it is asked for; a `RowSwitch` shows on a
+share of the rows of a file.
 """
 
 from typing import Annotated, ClassVar, Literal
@@ -11,8 +12,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from simulator.drift import Drift
 
-Kind = Literal["page", "count", "login", "other"]
-KINDS: tuple[Kind, ...] = ("page", "count", "login", "other")
+Kind = Literal["page", "count", "login", "file", "other"]
+KINDS: tuple[Kind, ...] = ("page", "count", "login", "file", "other")
 
 WORDINGS = ("jwt expired", "jwt malformed", "invalid token", "Unauthenticated", "Unauthorized")
 RETRY_AFTER = ("absent", "zero", "negative", "seconds", "date", "past", "absurd", "garbage")
@@ -24,7 +25,7 @@ def _listed(value: object) -> object:
     return value.split("+") if isinstance(value, str) else value
 
 
-def _number(value: object) -> object:
+def number(value: object) -> object:
     return int(value) if isinstance(value, str) and value.isdecimal() else value
 
 
@@ -62,6 +63,10 @@ class KindSwitch(Switch):
 
 class StoneSwitch(AnySwitch):
     """A fault of a stone."""
+
+
+class RowSwitch(AnySwitch):
+    """A fault of a row of a file."""
 
 
 # --- of the connection and of HTTP
@@ -123,7 +128,7 @@ class ServerError(KindSwitch):
 
 
 class Truncated(KindSwitch):
-    """The JSON ends after a share of its bytes."""
+    """The JSON, or the file, ends after a share of its bytes."""
 
     name = "truncated"
     share: float = Field(default=0.5, ge=0, lt=1)
@@ -140,7 +145,7 @@ class TokenExpiry(KindSwitch):
     wording: Literal[
         "jwt expired", "jwt malformed", "invalid token", "Unauthenticated", "Unauthorized", "mixed"
     ] = "mixed"
-    status: Annotated[Literal[200, 401, "mixed"], BeforeValidator(_number)] = "mixed"
+    status: Annotated[Literal[200, 401, "mixed"], BeforeValidator(number)] = "mixed"
     code: bool = True
 
 
@@ -282,11 +287,8 @@ class DeadMedia(StoneSwitch):
     url: str = DEAD_URL
 
 
-SWITCHES: dict[str, type[AnySwitch]] = {
-    kind.name: kind
-    for kind in (
-        *(ShortPage, Endless, CountDrift, Churn, InvertedStrays, TokenExpiry, Waf, Throttle),
-        *(Slow, Hang, Reset, Truncated, ServerError, DeepOffset, BigLimit, NullItem),
-        *(NullLabgrown, DirtyValues, Twins, DeadMedia, Cents, SchemaDrift),
-    )
-}
+ALL: tuple[type[AnySwitch], ...] = (
+    *(ShortPage, Endless, CountDrift, Churn, InvertedStrays, TokenExpiry, Waf, Throttle),
+    *(Slow, Hang, Reset, Truncated, ServerError, DeepOffset, BigLimit, NullItem),
+    *(NullLabgrown, DirtyValues, Twins, DeadMedia, Cents, SchemaDrift),
+)

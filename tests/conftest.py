@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,10 +11,14 @@ import pytest
 from sqlalchemy import Engine, create_engine, make_url
 
 from cli.embedded.servers import Servers, temporary_servers
-from shared import db
+from shared import db, tracing
 from shared.settings import settings
 
 serial = itertools.count(1)
+
+# Tests start many processes; each would compile all of Facet again, at 5 s of CPU.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 @pytest.fixture(scope="session")
@@ -72,13 +77,15 @@ def engine(database_url: str) -> Iterator[Engine]:
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """No setting of the caller's reaches a test, and none of a test's the next one."""
     for name in list(os.environ):
-        if name.startswith("FACET_") and name != "FACET_EXAMPLES":
+        if name.startswith(("FACET_", "OTEL_")) and name != "FACET_EXAMPLES":
             monkeypatch.delenv(name)
     monkeypatch.setenv("FACET_DATABASE_URL", "postgresql+psycopg://nobody@127.0.0.1:9/none")
     monkeypatch.setenv("FACET_BROKER_URL", "redis://127.0.0.1:9/0")
     settings.cache_clear()
+    tracing.on.cache_clear()
     yield
     settings.cache_clear()
+    tracing.on.cache_clear()
 
 
 def _admin(url: str, statement: str) -> None:

@@ -1,14 +1,16 @@
 """Stand-ins at our own edges."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Self
 
 from pydantic_core import to_json
 
 from shared.feeds.base import Page, RawOffer, Slice, Slicing, Span
 
 SLICING = Slicing(
-    page_size=10,
+    page_size=8,
     depth=1_000,
     touching=True,
     price_unit="USD per carat",
@@ -38,20 +40,25 @@ class FakeSource:
         self.short = short  # offsets at which a page of one item is answered
         self.pages: list[int] = []
         self.sent = 0
+        self._one_by_one = threading.RLock()
 
     def count(self, part: Slice, *, timeout_s: float | None = None) -> int:
         self.sent += 1
         return len(self.offers)
 
     def page(self, part: Slice, offset: int, limit: int) -> Page:
-        self.sent += 1
-        self.pages.append(offset)
-        self.before_page(offset)
-        taken = self.offers[offset : offset + (1 if offset in self.short else limit)]
-        return Page(taken, len(taken))
+        with self._one_by_one:
+            self.sent += 1
+            self.pages.append(offset)
+            self.before_page(offset)
+            taken = self.offers[offset : offset + (1 if offset in self.short else limit)]
+            return Page(taken, len(taken))
 
     def requests(self) -> int:
         return self.sent
+
+    def apart(self) -> Self:
+        return self
 
     def close(self) -> None:
         pass
@@ -99,3 +106,40 @@ class PricedSource(FakeSource):
 
 def _inside(span: Span | None, value: int) -> bool:
     return span is None or (span.low <= value and (span.high is None or value <= span.high))
+
+
+class FakeSnapshots:
+    """A supplier that says everything at once. `before_row` runs at each row and may raise."""
+
+    def __init__(
+        self,
+        offers: Sequence[RawOffer],
+        *,
+        checksum: str = "one",
+        before_row: Callable[[int], None] = lambda row: None,
+        about: int | None = None,
+    ) -> None:
+        self.rows = list(offers)
+        self.checksum = checksum
+        self.before_row = before_row
+        self.name = "a fake"
+        self.size_bytes = 1
+        self.offers_about = len(self.rows) if about is None else about
+        self.taken = 0
+
+    @contextmanager
+    def take(self, alive: Callable[[], None]) -> Iterator["FakeSnapshots"]:
+        self.taken += 1
+        alive()
+        yield self
+
+    def offers(self) -> Iterator[RawOffer]:
+        for row, offer in enumerate(self.rows):
+            self.before_row(row)
+            yield offer
+
+    def requests(self) -> int:
+        return self.taken
+
+    def close(self) -> None:
+        pass

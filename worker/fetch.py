@@ -6,8 +6,12 @@ costs the page that was being asked for, and the next holder goes on from there.
 The listing moves while it is read: a stone sold before our place shifts the rest towards the start.
 So each page overlaps the one before it, and one that shows nothing of it is not trusted: the
 reading steps back until it does. docs/decisions/0006-reading-a-moving-feed.md has the reasons.
+
+Pages are asked for ahead (worker/ahead.py) and land strictly in order; what was not landed is not
+known to anybody.
 """
 
+import threading
 import time
 from collections.abc import Callable
 from datetime import date
@@ -18,11 +22,14 @@ from psycopg.types.json import set_json_loads
 from sqlalchemy import Connection, Engine
 
 from shared import ledger
+from shared.counts import is_missing
 from shared.db import as_it_is, cursor, transaction
-from shared.errors import ClaimLost, Stopped, SupplierRefused
-from shared.feeds.base import Page, RawOffer, Slice, SlicedSource, Slicing
+from shared.errors import ClaimLost, Stopped, SupplierRefused, Transient
+from shared.feeds.base import RawOffer, Slice, SlicedSource, Slicing
 from shared.ledger import Claim
 from sql import query
+from worker.ahead import Ahead, Answered
+from worker.reading import Reading, name_of
 
 log = structlog.get_logger(__name__)
 
@@ -31,10 +38,6 @@ log = structlog.get_logger(__name__)
 PAST_COUNT_SHARE = 0.2
 PAST_COUNT_MIN = 500
 
-OVERLAP = 5  # offers of the page before; as many may be sold between two pages unnoticed
-RECENT_MAX = 200  # offers remembered, to know them again
-# Besides one for each OVERLAP landed; a listing without an order would send us back for ever.
-STEPS_BACK_MAX = 20
 
 COPY_RAW_OFFERS = (
     "COPY raw_offers (landed_on, partition_id, position, offer_id, read_at, payload) FROM STDIN"
@@ -52,6 +55,7 @@ class Part(NamedTuple):
     partition_id: int
     slice: Slice
     planned_offers: int
+    estimated: bool  # nobody has counted them
     saturated: bool  # it cannot be cut
     next_offset: int
     landed: int  # raw offers so far, the next one's position
@@ -81,54 +85,30 @@ class Meter:
         return spent
 
 
-def name_of(offer: RawOffer) -> str:
-    """What an offer is known by from one page to the next; one without an id by all it says."""
-    return offer.offer_id if offer.offer_id is not None else offer.payload.decode()
+class Alive:
+    """Says while an answer is waited for that its holder lives, and hears that it is to stop."""
 
+    def __init__(
+        self, engine: Engine, held: Claim, *, lease_s: float, stopping: Callable[[], bool]
+    ) -> None:
+        self._engine = engine
+        self._held = held
+        self._lease_s = lease_s
+        self._stopping = stopping
+        self.landed()
 
-class Reading:
-    """How far a partition is read: the place in its listing, and what was read last."""
+    def landed(self) -> None:
+        """The lease was just lengthened."""
+        self._beat_at = time.monotonic() + self._lease_s / 3
 
-    def __init__(self, part: Part, last_page: dict[str, bytes]) -> None:
-        self.offset = part.next_offset
-        self.landed = part.landed
-        self._recent = last_page  # by `name_of`, its payload; the latest last
-        self._overlaps = len(last_page) > 1  # the next page should show some of it
-        self._steps_back = 0
-
-    def fresh(self, page: Page) -> list[RawOffer]:
-        """What of a page was not said word for word a moment ago."""
-        return [o for o in page.offers if self._recent.get(name_of(o)) != o.payload]
-
-    def lost_touch(self, page: Page) -> bool:
-        """Whether offers may lie unread between the page before and this one."""
-        if not self._overlaps or self._steps_back > STEPS_BACK_MAX + self.landed // OVERLAP:
-            return False
-        return not any(name_of(offer) in self._recent for offer in page.offers)
-
-    def step_back(self, page_size: int) -> None:
-        """Read the page before once more, and from there."""
-        self._steps_back += 1
-        self._overlaps = self.offset > page_size  # before the start nothing can lie unread
-        self.offset = max(0, self.offset - page_size)
-        log.info("stepped_back", offset=self.offset, times=self._steps_back)
-
-    def next_offset(self, page: Page, fresh: list[RawOffer]) -> int:
-        """Where the next page begins: a little before the end of this one, but at its end where
-        it is the last and brought nothing new."""
-        overlap = min(OVERLAP, page.received - 1) if fresh or page.received > OVERLAP else 0
-        return self.offset + page.received - overlap
-
-    def landed_page(self, page: Page, fresh: list[RawOffer], next_offset: int) -> None:
-        """Take note of a page whose transaction has committed."""
-        self._overlaps = next_offset < self.offset + page.received
-        self.offset = next_offset
-        self.landed += len(fresh)
-        for offer in page.offers:
-            self._recent.pop(name_of(offer), None)
-            self._recent[name_of(offer)] = offer.payload
-        for name in list(self._recent)[:-RECENT_MAX]:
-            del self._recent[name]
+    def tick(self) -> None:
+        """Raises Stopped, ClaimLost, DatabaseUnavailable."""
+        if self._stopping():
+            raise Stopped("asked to stop")
+        if time.monotonic() >= self._beat_at:
+            with transaction(self._engine, "heartbeat") as tx:
+                ledger.heartbeat(tx, self._held, lease_s=self._lease_s)
+            self.landed()
 
 
 def fetch_partition(
@@ -139,6 +119,8 @@ def fetch_partition(
     slicing: Slicing,
     offers_max: int,
     lease_s: float,
+    ahead: int = 1,
+    lead: "threading.Lock | None" = None,
     stopping: Callable[[], bool] = lambda: False,
 ) -> None:
     """Bring one partition's offers into raw_offers, then queue its fold.
@@ -147,37 +129,65 @@ def fetch_partition(
     partition that turns out to hold more than `offers_max`, most of it unread, is closed with what
     it has and queued to be cut.
 
+    ahead   pages under way at once, at least 1; memory holds no more than these
+    lead    shared by the partitions that are fetched at once in this process
+
     Safe to call again after any crash. Raises the errors of `source.page`, ClaimLost, Stopped,
     DatabaseUnavailable, and SupplierRefused for a partition deeper than the supplier's offset that
     cannot be cut.
     """
     part, last_page = _load(engine, held, slicing)
-    reading = Reading(part, last_page)
+    reading = Reading(part.next_offset, part.landed, last_page)
+    expected = 0 if part.estimated else part.planned_offers
     follow_to = _follow_to(part.planned_offers)
     meter = Meter(source)
+    alive = Alive(engine, held, lease_s=lease_s, stopping=stopping)
     outgrown = False
-    while not outgrown:
-        if stopping():
-            raise Stopped("asked to stop")
-        if reading.offset >= follow_to or reading.offset > slicing.depth:
-            counted = source.count(part.slice)
-            outgrown = _outgrown(part, counted, reading.offset, slicing, offers_max)
-            follow_to = _follow_to(counted)
-            if not outgrown and reading.offset >= follow_to:
-                log.warning("listing_past_its_count", counted=counted, offset=reading.offset)
+    lead = lead or threading.Lock()
+    with Ahead(source, part.slice, slicing, pages=ahead, lead=lead, tick=alive.tick) as pages:
+        while not outgrown:
+            alive.tick()
+            if reading.offset >= follow_to or reading.offset > slicing.depth:
+                counted = source.count(part.slice)
+                outgrown = _outgrown(part, counted, reading.offset, slicing, offers_max)
+                expected, follow_to = counted, _follow_to(counted)
+                if not outgrown and reading.offset >= follow_to:
+                    log.warning("listing_past_its_count", counted=counted, offset=reading.offset)
+                    break
+                continue
+            answered = pages.page(reading, expected)
+            page, reading.offset = answered.page, answered.offset
+            if reading.lost_touch(page):
+                reading.step_back(slicing.page_size)
+                continue
+            if page.received == 0:
                 break
-            continue
-        page = source.page(part.slice, reading.offset, slicing.page_size)
-        if reading.lost_touch(page):
-            reading.step_back(slicing.page_size)
-            continue
-        if page.received == 0:
-            break
-        fresh = reading.fresh(page)
-        next_offset = reading.next_offset(page, fresh)
-        _land(engine, held, part, reading, fresh, next_offset, meter.take(), lease_s=lease_s)
-        reading.landed_page(page, fresh, next_offset)
-    _close(engine, held, part, meter.take(), cut=outgrown)
+            fresh = reading.fresh(page)
+            onward = reading.next_offset(page, fresh)
+            _land(
+                engine, held, part, reading, answered, fresh, onward, meter.take(), lease_s=lease_s
+            )
+            alive.landed()
+            reading.landed_page(page, fresh, onward)
+    closing = None if outgrown else _closing_count(source, part, reading.landed)
+    _close(engine, held, part, meter.take(), closing=closing, cut=outgrown)
+
+
+def _closing_count(source: SlicedSource, part: Part, landed: int) -> int | None:
+    """The supplier's count of a partition that listed far fewer offers than were planned.
+
+    It tells stock that was sold from a listing that ended too early. None: nothing is missing, or
+    it was not answered; then the count at the plan stands.
+    """
+    if part.estimated or not is_missing(part.planned_offers, landed):
+        return None
+    try:
+        counted = source.count(part.slice)
+    except Transient as error:
+        log.warning("closing_count_not_answered", error=str(error))
+        return None
+    log.warning("partition_shrank", planned=part.planned_offers, landed=landed, counted=counted)
+    return counted
 
 
 def _outgrown(part: Part, counted: int, offset: int, slicing: Slicing, offers_max: int) -> bool:
@@ -200,6 +210,7 @@ def _load(engine: Engine, held: Claim, slicing: Slicing) -> tuple[Part, dict[str
             row.partition_id,
             Slice.model_validate(row.slice),
             row.planned_offers,
+            row.estimated,
             row.saturated,
             row.next_offset,
             row.landed,
@@ -224,8 +235,9 @@ def _land(
     held: Claim,
     part: Part,
     reading: Reading,
+    answered: Answered,
     fresh: list[RawOffer],
-    next_offset: int,
+    onward: int,
     spent: Spent,
     *,
     lease_s: float,
@@ -237,10 +249,11 @@ def _land(
         "lease_s": lease_s,
         "landed_before": reading.landed,
         "landed": len(fresh),
-        "next_offset": next_offset,
+        "next_offset": onward,
+        "age_ms": round(1000 * (time.monotonic() - answered.asked_at)),
         **spent._asdict(),
     }
-    with transaction(engine) as tx:
+    with transaction(engine, "page") as tx:
         read_at = tx.execute(query("land_page"), values).scalar_one_or_none()
         if read_at is None:
             raise ClaimLost(f"fetch item {held.item_id}, epoch {held.epoch}")
@@ -252,11 +265,13 @@ def _land(
                 copy.write_row((*key, position, offer.offer_id, read_at, offer.payload.decode()))
 
 
-def _close(engine: Engine, held: Claim, part: Part, spent: Spent, *, cut: bool) -> None:
+def _close(
+    engine: Engine, held: Claim, part: Part, spent: Spent, *, closing: int | None, cut: bool
+) -> None:
     """End the partition: what it has is folded; where it outgrew its plan, the rest is cut."""
-    with transaction(engine) as tx:
+    with transaction(engine, "partition_end") as tx:
         ledger.finish(tx, held)
-        values = {"partition_id": part.partition_id, **spent._asdict()}
+        values = {"partition_id": part.partition_id, "recounted": closing, **spent._asdict()}
         tx.execute(query("partition_fetched"), values)
         _queue(tx, held, part, "fold")
         if cut:

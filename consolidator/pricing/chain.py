@@ -8,7 +8,6 @@ docs/pricing.md fixes the order of the steps and the rounding of each.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 
 import numpy as np
 import polars as pl
@@ -19,11 +18,7 @@ from consolidator.pricing.amounts import CENTS_MAX, ONE, Cents, Flags
 from consolidator.pricing.matching import NO_RULE
 from consolidator.pricing.refusals import Refusal
 from consolidator.pricing.rule import Price
-from consolidator.pricing.ruleset import Ruleset
-
-WORDS = tuple(Refusal)  # a refusal's number is its place here; PRICED: none
-PRICED = -1
-
+from consolidator.pricing.ruleset import DatedRate, Ruleset
 
 WORDS = tuple(Refusal)  # a refusal's number is its place here
 PRICED = -1  # the number of none
@@ -68,9 +63,9 @@ class Chain:
 class Rates:
     """Exchange rates as fractions: currency → what one unit of it is worth in the shop's."""
 
-    def __init__(self, shop: str, rates: Mapping[str, Decimal]) -> None:
-        self.decimals = rates
-        ratios = {currency: rate.as_integer_ratio() for currency, rate in rates.items()}
+    def __init__(self, shop: str, rates: Mapping[str, DatedRate]) -> None:
+        self.dated = rates
+        ratios = {currency: one.rate.as_integer_ratio() for currency, one in rates.items()}
         self.fractions = {**ratios, shop: (1, 1)}
         self._words = pl.Enum(list(self.fractions))
         pairs = [*self.fractions.values(), (0, 1)]  # the last is for a currency without a rate

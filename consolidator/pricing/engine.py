@@ -5,7 +5,6 @@ Pure: no clock, no database, no network. docs/pricing.md is the language and the
 """
 
 from collections.abc import Iterator, Mapping
-from decimal import Decimal
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,8 +16,7 @@ from consolidator.pricing.chain import PRICED, WORDS, Chain, Rates, Terms
 from consolidator.pricing.explain import Explanation, explanation, one_stone
 from consolidator.pricing.fields import COST, PRESENT_PRICE, TAXED_COST
 from consolidator.pricing.matching import NO_RULE, Matcher
-from consolidator.pricing.numbers import exact_rate
-from consolidator.pricing.ruleset import Ruleset
+from consolidator.pricing.ruleset import DatedRate, Ruleset
 from consolidator.pricing.wording import Seen, detail
 
 ENGINES_KEPT = 8
@@ -49,7 +47,7 @@ class Worked(NamedTuple):
 class Engine:
     """A compiled ruleset. Never changes; threads may share it."""
 
-    def __init__(self, ruleset: Ruleset, rates: Mapping[str, Decimal]) -> None:
+    def __init__(self, ruleset: Ruleset, rates: Mapping[str, DatedRate]) -> None:
         self.ruleset = ruleset
         self.rates = Rates(ruleset.currency, rates)
         self.terms = Terms(ruleset)
@@ -57,6 +55,11 @@ class Engine:
         asked = [field.name for field in self.matcher.fields if not field.chained]
         # The columns of a stone that its price depends on, apart from its present price.
         self.columns = tuple(dict.fromkeys(["cost_cents", "cost_currency", *asked]))
+        guards = map(ruleset.guards_of, ruleset.rules)
+        # Whether a price may depend on the present one.
+        self.asks_present = any(
+            one.rise_max is not None or one.fall_max is not None for one in guards
+        )
         self._names = pl.Series([rule.name for rule in ruleset.rules], dtype=pl.String)
 
     def price(self, stones: pl.DataFrame) -> pl.DataFrame:
@@ -147,24 +150,20 @@ class Engine:
         )
 
 
-_engines: dict[tuple[str, frozenset[tuple[str, Decimal]]], Engine] = {}
+_engines: dict[tuple[str, frozenset[tuple[str, DatedRate]]], Engine] = {}
 
 
-def compile_ruleset(ruleset: Ruleset, rates: Mapping[str, Decimal] | None = None) -> Engine:
+def compile_ruleset(ruleset: Ruleset, rates: Mapping[str, DatedRate] | None = None) -> Engine:
     """The engine of a ruleset; the same one again for the same content and rates.
 
-    rates  currency → what one unit of it is worth in the shop's currency, of at most nine digits;
-           None: those of the ruleset's file. A currency in neither refuses its stones.
-
-    Raises ValueError for a rate that `exact_rate` refuses.
+    rates  by currency; they go before those of the ruleset's file. A currency in neither refuses
+           its stones.
     """
-    if rates is None:
-        rates = {currency: dated.rate for currency, dated in ruleset.rates.items()}
-    exact = {currency: exact_rate(rate) for currency, rate in rates.items()}
-    key = ruleset.checksum, frozenset(exact.items())
+    dated = {**ruleset.rates, **(rates or {})}
+    key = ruleset.checksum, frozenset(dated.items())
     engine = _engines.get(key)
     if engine is None:
-        engine = _engines[key] = Engine(ruleset, exact)
+        engine = _engines[key] = Engine(ruleset, dated)
         while len(_engines) > ENGINES_KEPT:
             _engines.pop(next(iter(_engines)), None)
     return engine

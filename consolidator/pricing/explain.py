@@ -166,7 +166,7 @@ def _steps(seen: Seen, rule: Rule | None, ruleset: Ruleset, rates: Rates) -> Ite
     if seen.stone["cost_cents"] is not None:
         yield Step("cost", "asked by the supplier", seen.cost, currency)
     if seen.shop_cost:
-        yield Step("rate", wording.rate(currency, ruleset, rates.decimals), seen.shop_cost, shop)
+        yield Step("rate", wording.rate(currency, ruleset, rates.dated), seen.shop_cost, shop)
     if seen.taxed_cost:
         yield Step("tax", wording.tax(ruleset), seen.taxed_cost, shop)
     if rule is None:

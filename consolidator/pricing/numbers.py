@@ -99,6 +99,7 @@ Markup = Annotated[
 Rise = Annotated[int, _PERCENT, _within(0, PERCENT_MAX, "this lies from 0 to 99,900 percent")]
 Fall = Annotated[int, _PERCENT, _within(0, ONE, "this lies from 0 to 100 percent")]
 Margin = Annotated[int, _PERCENT, _within(0, ONE - 1, "a margin lies from 0 to below 100 percent")]
+Share = Annotated[int, _PERCENT, _within(1, ONE - 1, "a share lies above 0 and below 100 percent")]
 Factor = Annotated[
     int,
     BeforeValidator(_factor),

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, Field, PrivateAttr, ValidationError, model_validator
 
 from consolidator.pricing.amounts import ONE
-from consolidator.pricing.numbers import PERCENT_MAX, Day, Markup, Rate, Rise
+from consolidator.pricing.numbers import PERCENT_MAX, Day, Markup, Rate, Rise, Share
 from consolidator.pricing.problems import Problem, explain_errors
 from consolidator.pricing.reader import Path, cut, read
 from consolidator.pricing.rule import Guards, Model, Name, Price, Rounding, Rule, Text
@@ -47,6 +47,20 @@ class Tax(Model):
     percent: Rise
 
 
+def _beginning(value: str) -> str:
+    if re.fullmatch("[0-9a-f]{12,64}", value) is None:
+        raise ValueError("a checksum, or its first 12 characters or more; in quotes if all digits")
+    return value
+
+
+class Experiment(Model):
+    """A share of the stones is priced by another ruleset, to compare."""
+
+    name: Name  # the same name assigns the same stones
+    variant: Annotated[str, AfterValidator(_beginning)]  # the other ruleset's checksum
+    share: Share  # of all stones, in parts per million
+
+
 class Ruleset(Model):
     """Rules in order, and what holds for all of them."""
 
@@ -58,6 +72,7 @@ class Ruleset(Model):
     bases: Mapping[Text, Markup] = {}
     rounding: Rounding = Rounding(to=Decimal("0.01"), mode="nearest")
     guards: Guards = Guards()
+    experiment: Experiment | None = None
     rules: tuple[Rule, ...] = Field(min_length=1, max_length=RULES_MAX)
 
     _lines: dict[Path, int] = PrivateAttr(default_factory=dict)
@@ -75,7 +90,10 @@ class Ruleset(Model):
             names.add(rule.name)
             self._check_price(number, rule)
             self._check_guards(number, rule)
-        content = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        stated = self.model_dump(mode="json")
+        if self.experiment is None:
+            del stated["experiment"]  # younger than checksums that are kept
+        content = json.dumps(stated, sort_keys=True)
         self._checksum = hashlib.sha256(content.encode()).hexdigest()
         return self
 

@@ -13,7 +13,7 @@ from consolidator.pricing.conditions import All
 from consolidator.pricing.fields import Field, Sort
 from consolidator.pricing.refusals import Refusal
 from consolidator.pricing.rule import Rounding, Rule
-from consolidator.pricing.ruleset import Ruleset
+from consolidator.pricing.ruleset import DatedRate, Ruleset
 
 DETAIL_CHARS_MAX = 200
 
@@ -86,15 +86,12 @@ def _detail(seen: Seen, why: Refusal, ruleset: Ruleset, asked: tuple[Field, ...]
     return f"rule {rule.name}: {said[why]}"
 
 
-def rate(currency: str, ruleset: Ruleset, rates: Mapping[str, Decimal]) -> str:
+def rate(currency: str, ruleset: Ruleset, rates: Mapping[str, DatedRate]) -> str:
     if currency == ruleset.currency:
         return "the shop's own currency"
-    worth = rates[currency]
-    said = f"1 {currency} is {amounts.plain(worth)} {ruleset.currency}"
-    dated = ruleset.rates.get(currency)
-    if dated is not None and dated.rate == worth:
-        said += f" ({dated.source}, {dated.as_of})"
-    return f"{said}, to the nearest cent"
+    dated = rates[currency]
+    said = f"1 {currency} is {amounts.plain(dated.rate)} {ruleset.currency}"
+    return f"{said} ({dated.source}, {dated.as_of}), to the nearest cent"
 
 
 def tax(ruleset: Ruleset) -> str:
@@ -104,10 +101,15 @@ def tax(ruleset: Ruleset) -> str:
 
 
 def rule(rule: Rule, ruleset: Ruleset) -> str:
-    said = f"{rule.name} ({condition(rule)}): "
+    said = f"{rule.name} ({condition(rule)}): {effect(rule, ruleset)}"
+    return said if rule.price is None else f"{said}, to the nearest cent"
+
+
+def effect(rule: Rule, ruleset: Ruleset) -> str:
+    """What a rule makes of a taxed cost."""
     price = rule.price
     if price is None:
-        return f"{said}refused, {rule.refuse}"
+        return f"refused, {rule.refuse}"
     parts = []
     if price.factor is not None:
         parts.append(f"× {amounts.plain(Decimal(price.factor) / ONE)}")
@@ -121,7 +123,7 @@ def rule(rule: Rule, ruleset: Ruleset) -> str:
         )
     if price.add is not None:
         parts.append(f"plus {amounts.text(price.add)}")
-    return f"{said}{' '.join(parts)}, to the nearest cent"
+    return " ".join(parts)
 
 
 def condition(rule: Rule) -> str:

@@ -1,20 +1,26 @@
 """What a feed is: where its offers come from and how they become stones.
 
 Pure definitions: no network, no database. An adapter is one module that yields a `Feed`; the
-registry in `shared/feeds/__init__.py` finds it by name.
+registry in `shared/feeds/__init__.py` finds it by name. There are two kinds: a sliced feed is
+counted and paged, a snapshot feed says everything at once.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from shared.feeds.health import Health
 
 if TYPE_CHECKING:
     import polars as pl
 
     from shared.edge import Edge
+
+Kind = Literal["natural", "labgrown"]
 
 
 class Span(NamedTuple):
@@ -73,6 +79,7 @@ class Slicing(NamedTuple):
     price_unit: str  # for people: "USD per carat"
     shapes: tuple[str, ...]  # every accepted value, for the third axis
     labs: tuple[str, ...]
+    ranked: bool = False  # the source is a RankedSource
 
 
 class SlicedSource(Protocol):
@@ -91,6 +98,54 @@ class SlicedSource(Protocol):
     def requests(self) -> int:
         """Requests sent since this source was opened, retries and logins included."""
 
+    def apart(self) -> Self:
+        """The same connection and login, with a count of requests of its own."""
+
+    def close(self) -> None:
+        """Give the connections back."""
+
+
+class RankedSource(SlicedSource, Protocol):
+    """A source that can also list a slice in order of the axis it filters by."""
+
+    def ranked(self, part: Slice, rank: int) -> float | None:
+        """The price, on the feed's axis, of the offer at a rank from 0; None beyond the end.
+
+        One request; raises as the others.
+        """
+
+
+class Snapshot(Protocol):
+    """Everything a feed holds, taken once and whole; it does not change while it is read."""
+
+    name: str  # what was taken, for people
+    checksum: str  # of what it says: two with the same say the same
+    size_bytes: int  # as it came
+    offers_about: int  # for whoever watches; `offers` counts exactly
+
+    def offers(self) -> Iterator[RawOffer]:
+        """Every offer, in an order that is always the same for the same checksum.
+
+        May be called again, and then begins at the start. In bounded memory. Raises
+        SupplierRefused or SupplierUnavailable where it cannot be read to its end after all.
+        """
+
+
+class SnapshotSource(Protocol):
+    """An open connection to a feed that says everything at once."""
+
+    def take(self, alive: Callable[[], None]) -> AbstractContextManager[Snapshot]:
+        """Take it whole, look it over, and keep it until the context ends.
+
+        alive  called often while it is taken; what it raises ends the taking
+
+        Raises SupplierUnavailable, SupplierBusy, BrokerUnavailable, and SupplierRefused for what
+        is no snapshot that can be read. Through the edge, as all calls.
+        """
+
+    def requests(self) -> int:
+        """Requests sent since this source was opened, retries included."""
+
     def close(self) -> None:
         """Give the connections back."""
 
@@ -102,11 +157,6 @@ class Mapped(NamedTuple):
     rejected: "pl.DataFrame"  # REJECTED_SCHEMA
 
 
-class Health(NamedTuple):
-    ok: bool
-    findings: Sequence[str]  # a sentence each
-
-
 class SupplierSettings(BaseModel):
     """One account at a supplier: where it is and what it lets us do."""
 
@@ -114,24 +164,46 @@ class SupplierSettings(BaseModel):
 
     account: str = "nivoda"  # whose limit, breaker and count of requests this is, over all feeds
     url: str
-    username: str
-    password: SecretStr
+    username: str = Field(default="", repr=False)  # at some suppliers half of a secret
+    password: SecretStr = SecretStr("")
     requests_per_s: float | None = Field(default=None, gt=0)  # over all processes; None: no limit
     burst: int = Field(default=1, ge=1)  # requests at once after a pause
+    in_flight_max: int | None = Field(default=None, ge=1)  # over all processes; None: no limit
     wait_s_max: float = Field(default=20, gt=0)  # for our turn under the limit
     timeout_s: float = Field(default=60, gt=0)  # for one whole answer
+    retry_share: float = Field(default=0.2, ge=0, le=1)  # retries earned by an answered request
+    breaker_failures: int = Field(default=5, ge=1)  # in a row, over all processes
+    breaker_cooldown_s: float = Field(default=30, gt=0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Feed:
-    """A feed by name. `open` and `map_offers` import what they need when called."""
+    """A feed by name: what both kinds have. Its functions import what they need when called."""
 
     name: str  # such as nivoda-natural
-    kind: Literal["sliced", "snapshot"]
     mapping_version: int  # goes up when the same payload would map to another stone
+    # Total: each payload, whatever its bytes, becomes a stone or a rejected offer.
+    map_offers: Callable[[Sequence[bytes]], Mapped]
+    # What is not as the adapter relies on it. Raises Transient errors where it cannot be looked at.
+    check: Callable[[SupplierSettings, "Edge"], Health]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlicedFeed(Feed):
+    """A feed that can be counted and paged."""
+
+    kind: ClassVar[Literal["sliced"]] = "sliced"
     slicing: Slicing
     # Connects to nothing yet: a wrong address or password shows at the first call.
     open: Callable[[SupplierSettings, "Edge"], SlicedSource]
-    # Total: each payload, whatever its bytes, becomes a stone or a rejected offer.
-    map_offers: Callable[[Sequence[bytes]], Mapped]
-    check: Callable[[SupplierSettings, "Edge"], Health]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SnapshotFeed(Feed):
+    """A feed that says everything at once."""
+
+    kind: ClassVar[Literal["snapshot"]] = "snapshot"
+    open: Callable[[SupplierSettings, "Edge"], SnapshotSource]  # the same
+
+
+AnyFeed = SlicedFeed | SnapshotFeed

@@ -23,6 +23,7 @@ log = structlog.get_logger(__name__)
 SHOWN_CHARS_MAX = 200
 EXPIRES_MS_MAX = 1e15  # the year 33658
 CHECK_URL = "check FACET_NIVODA_URL"
+CHECK_FEED = "`facet feed check FEED` names what has changed"
 
 # The wordings that integrators have met, at HTTP 200 and at 401.
 _NO_TOKEN = re.compile(r"\bjwt\b|invalid token|unauthenticated|unauthori[sz]ed", re.IGNORECASE)
@@ -30,14 +31,17 @@ _NO_LOGIN = re.compile(
     r"password|credential|user ?name|user not found|denied|forbidden", re.IGNORECASE
 )
 # Codes of GraphQL servers for a request that can never succeed.
-_CODES_REFUSED = frozenset(
-    {"GRAPHQL_VALIDATION_FAILED", "GRAPHQL_PARSE_FAILED", "BAD_USER_INPUT", "FORBIDDEN"}
-)
+_CODES_INVALID = frozenset({"GRAPHQL_VALIDATION_FAILED", "GRAPHQL_PARSE_FAILED"})
+_CODES_REFUSED = frozenset({"BAD_USER_INPUT", "FORBIDDEN"})
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # in no text of PostgreSQL
 
 
 class TokenRefused(SupplierRefused):
     """Our token has expired or is otherwise no good; a new login may help."""
+
+
+class RequestRefused(SupplierRefused):
+    """Our request does not fit the supplier's schema; a look at the schema may help."""
 
 
 class Session(NamedTuple):
@@ -53,19 +57,25 @@ class _Envelope(NamedTuple):
 def read_session(answer: Answer) -> Session:
     """The token of a login. Raises SupplierRefused where name or password are not taken."""
     try:
-        envelope = _envelope(answer)
+        envelope = _envelope(answer, quoted=b"token" not in answer.body)
         _raise_for_login(answer.status, envelope)
     except TokenRefused as error:
         raise SupplierRefused(f"Nivoda refused the login: {error}") from error
-    session = _at(envelope.data, "authenticate", "username_and_password")
-    if session is None:
+    session: Any = envelope.data
+    for key in ("authenticate", "username_and_password"):
+        if session is not None and key not in session:
+            # Nothing of a login's answer is quoted: it may hold the token.
+            raise SupplierRefused(f"{key} is missing in the answer to the login")
+        session = session and session[key]
+    if not isinstance(session, dict):
         raise SupplierRefused("Nivoda refused the login without a reason")
-    token = _at(session, "token")
+    token = session.get("token")
     if not isinstance(token, str) or not re.fullmatch("[!-~]+", token):
         raise SupplierRefused("Nivoda's login gave no token that a header can hold")
     expires = session.get("expires")
-    known = isinstance(expires, int | float) and 0 < expires < EXPIRES_MS_MAX
-    return Session(token, expires / 1000 if known else None)
+    if isinstance(expires, int | float) and 0 < expires < EXPIRES_MS_MAX:
+        return Session(token, expires / 1000)
+    return Session(token, None)
 
 
 def _raise_for_login(status: int, envelope: _Envelope) -> None:
@@ -87,10 +97,18 @@ def read_count(answer: Answer) -> int:
     return counted
 
 
-def read_offers(answer: Answer) -> list[RawOffer]:
+def read_introspection(answer: Answer) -> Mapping[str, Any]:
+    """What the supplier says of its own schema."""
+    return _data(answer)
+
+
+def read_offers(answer: Answer, *, offset: int = 0) -> list[RawOffer]:
     """The offers of a page, each as one line of JSON with all it came with.
 
-    A null item becomes {"null_item": true, "message": …, "error": …} without an offer id.
+    offset    of the page in its listing
+
+    A null item becomes {"null_item": true, "position": …, "message": …, "error": …} without an
+    offer id. Its position in the listing is all it can be known again by when pages overlap.
     """
     envelope = _envelope(answer)
     _raise_for(answer.status, [one for one in envelope.errors if _item_of(one) is None])
@@ -104,16 +122,24 @@ def read_offers(answer: Answer) -> list[RawOffer]:
             "items_with_errors", errors=len(envelope.errors), first=_message(envelope.errors[0])
         )
     of_item = {_item_of(one): one for one in reversed(envelope.errors)}
-    return [_offer(item, of_item.get(position)) for position, item in enumerate(items)]
+    return [_offer(item, of_item.get(n), offset + n) for n, item in enumerate(items)]
 
 
-def _offer(item: Any, error: Mapping[str, Any] | None) -> RawOffer:
+def _offer(item: Any, error: Mapping[str, Any] | None, position: int) -> RawOffer:
     if item is None:
-        message = _message(error) if error else None
-        return RawOffer(None, _line({"null_item": True, "message": message, "error": error}))
+        said = {"message": _message(error) if error else None, "error": _of_the_item(error)}
+        return RawOffer(None, _line({"null_item": True, "position": position} | said))
     offer_id = item.get("id") if isinstance(item, dict) else None
     known = isinstance(offer_id, str) and offer_id and not _UNSTORABLE.search(offer_id)
     return RawOffer(offer_id if known else None, _line(item))
+
+
+def _of_the_item(error: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """The error with its path below the item: the place on the page differs with every page."""
+    if error is None:
+        return None
+    path = error["path"]
+    return {**error, "path": path[path.index("items") + 2 :]}
 
 
 def _line(value: Any) -> bytes:
@@ -136,13 +162,17 @@ def _need_data(envelope: _Envelope) -> Mapping[str, Any]:
     return envelope.data
 
 
-def _envelope(answer: Answer) -> _Envelope:
-    """Raises SupplierUnavailable for what is no JSON, SupplierRefused for what is no GraphQL."""
+def _envelope(answer: Answer, *, quoted: bool = True) -> _Envelope:
+    """Raises SupplierUnavailable for what is no JSON, SupplierRefused for what is no GraphQL.
+
+    quoted  whether its error may show how the answer begins
+    """
     status, body = answer
+    shown = _shown_bytes(body) if quoted else f"{len(body)} bytes that may hold a token"
     try:
         document = _parsed(body)
     except (ValueError, RecursionError) as error:
-        said = f"Nivoda answered {status} with what is no JSON: {_shown_bytes(body)}"
+        said = f"Nivoda answered {status} with what is no JSON: {shown}"
         if status == 401:
             raise TokenRefused(said) from error
         if status == 200:  # cut off, or a page of the host's own; both pass
@@ -150,9 +180,9 @@ def _envelope(answer: Answer) -> _Envelope:
         raise SupplierRefused(said, hint=CHECK_URL) from error
     if not isinstance(document, dict) or not document.keys() & {"data", "errors"}:
         if status == 401:
-            raise TokenRefused(f"Nivoda answered 401: {_shown(document)}")
+            raise TokenRefused(f"Nivoda answered 401: {shown}")
         raise SupplierRefused(
-            f"Nivoda answered {status} with what is no GraphQL: {_shown(document)}", hint=CHECK_URL
+            f"Nivoda answered {status} with what is no GraphQL: {shown}", hint=CHECK_URL
         )
     data, errors = document.get("data"), document.get("errors")
     found = errors if isinstance(errors, list) else [errors] if errors else []
@@ -184,8 +214,10 @@ def _raise_for(status: int, errors: Sequence[Mapping[str, Any]]) -> None:
     no_token = any(_NO_TOKEN.search(_message(one)) for one in errors)
     if status == 401 or "UNAUTHENTICATED" in codes or no_token:
         raise TokenRefused(said)
+    if status == 400 or codes & _CODES_INVALID:
+        raise RequestRefused(said, hint=CHECK_FEED)
     if status != 200 or codes & _CODES_REFUSED:
-        raise SupplierRefused(said, hint="`facet feed check FEED` names what has changed")
+        raise SupplierRefused(said, hint=CHECK_FEED)
     raise SupplierUnavailable(said)
 
 
@@ -216,7 +248,7 @@ def _at(data: Any, *keys: str) -> Any:
         if not isinstance(data, dict) or key not in data:
             raise SupplierRefused(
                 f"{'.'.join(keys[: position + 1])} is missing in the answer: {_shown(data)}",
-                hint="`facet feed check FEED` names what has changed",
+                hint=CHECK_FEED,
             )
         data = data[key]
     return data

@@ -11,16 +11,20 @@ SELECT stone_id, feed, offer_id
 SELECT * FROM diamonds WHERE stone_id = :stone_id;
 
 -- name: price_changes_of_stone
-SELECT changed_at, old_price_cents, new_price_cents, price_currency, old_cost_cents, new_cost_cents,
-       cost_currency, ruleset_id, rule, cause, run_id, actor
-  FROM price_changes
- WHERE stone_id = :stone_id
+-- The latest, in order.
+SELECT changed_at, old_price_cents, old_price_currency, new_price_cents, price_currency,
+       old_cost_cents, new_cost_cents,
+       cost_currency, ruleset_id, rule, rate_id, cause, run_id, reprice_id, actor
+  FROM (SELECT * FROM price_changes
+         WHERE stone_id = :stone_id
+         ORDER BY changed_at DESC
+         LIMIT :limit) AS latest
  ORDER BY changed_at;
 
 -- name: catalogue_by_feed
 SELECT feed, count(*) FILTER (WHERE on_sale) AS on_sale,
        count(*) FILTER (WHERE off_sale_reason = 'delisted') AS delisted,
-       count(*) FILTER (WHERE off_sale_reason = 'rejected') AS withdrawn
+       count(*) FILTER (WHERE off_sale_reason IN ('rejected', 'refused')) AS withdrawn
   FROM diamonds
  GROUP BY feed
  ORDER BY feed;

@@ -7,8 +7,8 @@ RETURNING item_id;
 -- name: announce_items
 -- What is due and was not announced, or so long ago that its message must be lost: mark it as
 -- announced and say so. At most `announced_max` of a kind wait in the broker; the highest priority
--- first. Two callers at once never get the same row. The caller commits after it has sent:
--- a crash in between only sends again.
+-- first. What would ask the supplier of a paused feed waits. Two callers at once never get the same
+-- row. The caller commits after it has sent: a crash in between only sends again.
 WITH room AS (
     SELECT kind, greatest(:announced_max - count(*) FILTER (
                WHERE announced_at > now() - make_interval(secs => :again_s)), 0) AS places
@@ -20,6 +20,11 @@ WITH room AS (
       FROM work_items
      WHERE state = 'due' AND kind = :kind AND not_before <= now()
        AND (announced_at IS NULL OR announced_at <= now() - make_interval(secs => :again_s))
+       AND (kind NOT IN ('plan', 'fetch', 'cut', 'sweep')
+            OR run_id <> ALL (ARRAY(SELECT r.run_id
+                                      FROM runs AS r
+                                      JOIN feeds AS f USING (feed)
+                                     WHERE r.finished_at IS NULL AND f.paused_at IS NOT NULL)))
      ORDER BY priority DESC, item_id
      LIMIT (SELECT places FROM room)
        FOR UPDATE SKIP LOCKED
@@ -32,8 +37,9 @@ RETURNING w.item_id, w.epoch, w.priority, w.traceparent;
 
 -- name: claim_item
 -- Take an item that is due. No row: someone else has it, it is not due yet, its attempts are used
--- up, or the message is an old one (its epoch has passed; where a lease ran out, the reaper makes
--- the item due again and a new message follows). Two callers never both get a row.
+-- up, it would ask the supplier of a paused feed, or the message is an old one (its epoch has passed;
+-- where a lease ran out, the reaper makes the item due again and a new message follows). Two callers
+-- never both get a row.
 UPDATE work_items AS w
    SET state = 'held',
        epoch = w.epoch + 1,
@@ -46,6 +52,11 @@ UPDATE work_items AS w
    AND w.attempts < w.attempts_max
    AND w.state = 'due'
    AND w.not_before <= now()
+   AND (w.kind NOT IN ('plan', 'fetch', 'cut', 'sweep')
+        OR NOT EXISTS (SELECT
+                         FROM runs AS r
+                         JOIN feeds AS f USING (feed)
+                        WHERE r.run_id = w.run_id AND f.paused_at IS NOT NULL))
 RETURNING w.item_id, w.kind, w.run_id, w.partition_id, w.epoch, w.attempts, w.attempts_max, w.traceparent,
           (SELECT r.feed FROM runs AS r WHERE r.run_id = w.run_id) AS feed;
 
@@ -78,6 +89,7 @@ UPDATE work_items
    SET state = 'due', owner = NULL, lease_until = NULL, announced_at = NULL,
        not_before = now() + make_interval(secs => :wait_s),
        attempts = attempts - CASE WHEN :refund THEN 1 ELSE 0 END,
+       first_failed_at = CASE WHEN :refund THEN first_failed_at ELSE coalesce(first_failed_at, now()) END,
        last_error = coalesce(:error, last_error)
  WHERE item_id = :item_id AND epoch = :epoch AND state = 'held'
 RETURNING item_id;
@@ -91,16 +103,21 @@ WITH buried AS (
     RETURNING *
 )
 INSERT INTO dead_letters (item_id, kind, run_id, partition_id, reason, error, traceback,
-                          attempts, epoch, traceparent, first_at)
+                          attempts, epoch, traceparent, first_at, payload)
 SELECT item_id, kind, run_id, partition_id, :reason, :error, :traceback,
-       attempts, epoch, traceparent, created_at
+       attempts, epoch, traceparent, coalesce(first_failed_at, now()), work_payload(item_id)
   FROM buried
 RETURNING dead_letter_id;
 
 -- name: bury_message
--- A message that cannot be read is kept with its bytes.
-INSERT INTO dead_letters (reason, error, message, first_at)
-VALUES ('bad_message', :error, :message, now())
+-- A message that cannot be read, or names a task nobody knows, is kept with its bytes. The same bytes
+-- with the same error are the same letter, until somebody settles it: it counts how often they came.
+INSERT INTO dead_letters AS d (reason, error, message, digest, kind, payload, attempts, first_at)
+VALUES (:reason, :error, :message,
+        sha256(CAST(:message AS bytea) || convert_to(CAST(:error AS text), 'UTF8')),
+        :kind, CAST(:payload AS jsonb), 1, now())
+ON CONFLICT (digest) WHERE settled_at IS NULL DO UPDATE
+   SET attempts = d.attempts + 1, buried_at = now()
 RETURNING dead_letter_id;
 
 -- name: reap_items
@@ -118,16 +135,17 @@ WITH expired AS (
        SET state = CASE WHEN w.attempts < w.attempts_max THEN 'due' ELSE 'dead' END,
            finished_at = CASE WHEN w.attempts < w.attempts_max THEN NULL ELSE now() END,
            owner = NULL, lease_until = NULL, announced_at = NULL,
+           first_failed_at = coalesce(w.first_failed_at, now()),
            last_error = 'its holder fell silent'
       FROM expired
      WHERE w.item_id = expired.item_id
     RETURNING w.*
 ), buried AS (
     INSERT INTO dead_letters (item_id, kind, run_id, partition_id, reason, error,
-                              attempts, epoch, traceparent, first_at)
+                              attempts, epoch, traceparent, first_at, payload)
     SELECT item_id, kind, run_id, partition_id, 'worker_lost',
            format('%s holders fell silent one after another', attempts),
-           attempts, epoch, traceparent, created_at
+           attempts, epoch, traceparent, first_failed_at, work_payload(item_id)
       FROM reaped
      WHERE state = 'dead'
 )
@@ -140,6 +158,73 @@ UPDATE work_items
  WHERE run_id = :run_id AND finished_at IS NULL
 RETURNING item_id;
 
+-- name: item_of_claim
+-- What became of a claim whose commit was in doubt, or why a message claims nothing. No row: there is
+-- no such item.
+SELECT state, epoch, owner, kind FROM work_items WHERE item_id = :item_id;
+
+-- name: claim_in_doubt
+-- The claim that a holder made while the connection broke, if it was made; a commit that is still
+-- under way is waited for. No row: it was not made.
+SELECT w.item_id, w.kind, w.run_id, w.partition_id, w.epoch, w.attempts, w.attempts_max, w.traceparent,
+       (SELECT r.feed FROM runs AS r WHERE r.run_id = w.run_id) AS feed
+  FROM work_items AS w
+ WHERE w.item_id = :item_id AND w.kind = :kind AND w.epoch = :epoch + 1
+   AND w.state = 'held' AND w.owner = :owner
+   FOR UPDATE OF w;
+
+-- name: list_leases
+-- What is held, the lease that ends first before the others. `left_s` is below zero where it ran out.
+SELECT w.item_id, w.kind, w.run_id, r.feed, w.partition_id, w.owner, w.epoch, w.attempts, w.attempts_max,
+       w.lease_until, extract(epoch FROM w.lease_until - now())::float8 AS left_s
+  FROM work_items AS w
+  LEFT JOIN runs AS r USING (run_id)
+ WHERE w.state = 'held' AND (NOT :expired OR w.lease_until < now())
+ ORDER BY w.lease_until, w.item_id
+ LIMIT :limit;
+
+-- name: lease_to_release
+-- Holds the row. No row: there is no such item.
+SELECT item_id, kind, run_id, partition_id, state, owner, epoch, attempts, lease_until
+  FROM work_items
+ WHERE item_id = :item_id
+   FOR UPDATE;
+
+-- name: release_item
+-- Take the item from its holder, who changes nothing more: due at once, and its attempt is not held
+-- against it. No row: it is not held, or by another claim than that one.
+UPDATE work_items
+   SET state = 'due', owner = NULL, lease_until = NULL, announced_at = NULL, not_before = now(),
+       attempts = attempts - 1, last_error = :error
+ WHERE item_id = :item_id AND state = 'held' AND epoch = :epoch
+RETURNING item_id;
+
+-- name: revive_item
+-- Make an item that gave up due again, with all its attempts. A late holder of it still changes
+-- nothing: it is due and not held, and the next claim raises its epoch. No row: it did not give up.
+UPDATE work_items
+   SET state = 'due', attempts = 0, not_before = now(), announced_at = NULL, finished_at = NULL,
+       first_failed_at = NULL
+ WHERE item_id = :item_id AND state = 'dead'
+RETURNING item_id;
+
+-- name: lead
+-- Become the leader, or stay it. No row: another one leads and its lease runs. Of two callers at once
+-- one gets a row.
+INSERT INTO leaders AS l (name, owner, lease_until)
+VALUES (:name, :owner, now() + make_interval(secs => :lease_s))
+ON CONFLICT (name) DO UPDATE
+   SET owner = excluded.owner,
+       epoch = l.epoch + CASE WHEN l.owner = excluded.owner THEN 0 ELSE 1 END,
+       led_since = CASE WHEN l.owner = excluded.owner THEN l.led_since ELSE now() END,
+       lease_until = excluded.lease_until
+ WHERE l.owner = excluded.owner OR l.lease_until < now()
+RETURNING epoch;
+
+-- name: resign
+-- Let the next one lead at once.
+UPDATE leaders SET lease_until = now() - interval '1 second' WHERE name = :name AND owner = :owner;
+
 -- name: backlog
 -- Work not finished, by kind and state, with the age of the oldest that could have started.
 SELECT kind, state, count(*) AS items,
@@ -149,3 +234,14 @@ SELECT kind, state, count(*) AS items,
  WHERE finished_at IS NULL
  GROUP BY kind, state
  ORDER BY kind, state;
+
+-- name: unannounced_kinds
+-- Kinds of which some work is due for longer than `overdue_s`, while none of it was announced within
+-- that time: whoever should announce it, does not. No row: all is well, or nothing is due.
+SELECT kind
+  FROM work_items
+ WHERE state = 'due'
+ GROUP BY kind
+HAVING min(not_before) < now() - make_interval(secs => :overdue_s)
+   AND coalesce(max(announced_at), '-infinity') < now() - make_interval(secs => :overdue_s)
+ ORDER BY kind;

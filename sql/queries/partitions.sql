@@ -14,9 +14,19 @@ INSERT INTO heatmaps (run_id, feed, price_unit, total, buckets, calls, rounds, f
 VALUES (:run_id, :feed, :price_unit, :total, CAST(:buckets AS jsonb), :calls, :rounds, :failed,
         :estimated, :balance, CAST(:probes AS jsonb), :why_stopped, :duration_ms);
 
+-- name: feed_was_asked
+-- Whether a feed was asked about itself in the last so many days; the answers are in its heatmap.
+SELECT EXISTS (
+       SELECT 1
+         FROM heatmaps
+        WHERE feed = :feed
+          AND made_at > now() - make_interval(days => :days)
+          AND jsonb_exists(probes, 'changed_since'));
+
 -- name: partition_to_fetch
 -- What a worker needs of its partition, and where the one before it stopped.
-SELECT p.partition_id, p.slice, p.planned_offers, p.saturated, p.next_offset, p.landed, r.landed_on
+SELECT p.partition_id, p.slice, p.planned_offers, p.estimated, p.saturated, p.next_offset, p.landed,
+       r.landed_on
   FROM partitions AS p
   JOIN runs AS r USING (run_id)
  WHERE p.partition_id = :partition_id;
@@ -39,11 +49,12 @@ UPDATE partitions AS p
        fetch_ms = p.fetch_ms + :elapsed_ms
   FROM held
  WHERE p.partition_id = held.partition_id AND p.landed = :landed_before
-RETURNING now() - make_interval(secs => :elapsed_ms / 1000.0) AS read_at;
+RETURNING now() - make_interval(secs => :age_ms / 1000.0) AS read_at;
 
 -- name: partition_fetched
 UPDATE partitions
-   SET fetched_at = now(), requests = requests + :requests, fetch_ms = fetch_ms + :elapsed_ms
+   SET fetched_at = now(), requests = requests + :requests, fetch_ms = fetch_ms + :elapsed_ms,
+       recounted = :recounted
  WHERE partition_id = :partition_id;
 
 -- name: partition_to_fold
@@ -71,6 +82,51 @@ SELECT p.partition_id, p.number, p.slice, p.price_low, p.price_high, p.planned_o
  WHERE p.run_id = :run_id
  ORDER BY p.number;
 
+-- name: partitions_of_run
+-- How each partition of a run stands, in the order of their numbers. `state` is that of the latest of
+-- its pieces of work that is not done: waiting (to be fetched), fetching, fetched (to be folded),
+-- folding, cutting, done, dead, cancelled. `item_id`: of the piece that gave up or is under way.
+WITH work AS (
+    SELECT DISTINCT ON (partition_id) partition_id, item_id, kind, state, attempts, attempts_max,
+           last_error, owner, lease_until, not_before
+      FROM work_items
+     WHERE run_id = :run_id AND partition_id IS NOT NULL
+     ORDER BY partition_id, (state = 'dead') DESC, (state = 'held') DESC, (state = 'due') DESC,
+              item_id DESC
+)
+SELECT s.*
+  FROM (SELECT p.partition_id, p.number, p.price_low, p.price_high, p.parent_id, p.sweep,
+               p.planned_offers, p.landed, p.next_offset, p.pages,
+               w.item_id, w.kind, w.attempts, w.attempts_max, w.last_error, w.owner,
+               CASE WHEN w.state = 'held' AND w.kind = 'fetch' THEN 'fetching'
+                    WHEN w.state = 'held' AND w.kind = 'fold' THEN 'folding'
+                    WHEN w.kind = 'cut' AND w.state IN ('held', 'due') THEN 'cutting'
+                    WHEN w.state = 'due' AND w.kind = 'fetch' THEN 'waiting'
+                    WHEN w.state = 'due' THEN 'fetched'
+                    WHEN w.state IS NULL AND p.fetched_at IS NULL THEN 'waiting'
+                    WHEN w.state IS NULL THEN 'fetched'
+                    ELSE w.state END AS state
+          FROM partitions AS p
+          LEFT JOIN work AS w USING (partition_id)
+         WHERE p.run_id = :run_id) AS s
+ WHERE CAST(:states AS text[]) IS NULL OR s.state = ANY(CAST(:states AS text[]))
+ ORDER BY s.number;
+
+-- name: dead_items_of_partition
+-- What of a partition's work gave up, in the order in which it is to be done.
+SELECT w.item_id, w.kind, w.run_id, p.number, p.next_offset
+  FROM partitions AS p
+  LEFT JOIN work_items AS w ON w.partition_id = p.partition_id AND w.state = 'dead'
+ WHERE p.partition_id = :partition_id
+ ORDER BY w.item_id;
+
+-- name: short_partitions
+-- Those that listed far fewer offers than were planned, with the supplier's count at their end.
+SELECT number, planned_offers, recounted, landed
+  FROM partitions
+ WHERE run_id = :run_id AND recounted IS NOT NULL
+ ORDER BY number;
+
 -- name: run_to_plan
 SELECT run_id, feed, kind, updated_from, opened_at FROM runs WHERE run_id = :run_id;
 
@@ -93,7 +149,7 @@ SELECT floor(cost_cents / (100 * carat))::bigint AS price, count(*)::bigint AS s
 -- name: heatmap
 -- Of a run, or the latest of a feed.
 SELECT run_id, feed, price_unit, total, buckets, calls, rounds, failed, estimated, balance,
-       why_stopped, duration_ms, made_at
+       probes, why_stopped, duration_ms, made_at
   FROM heatmaps
  WHERE run_id = CAST(:run_id AS uuid) OR (CAST(:run_id AS uuid) IS NULL AND feed = :feed)
  ORDER BY made_at DESC

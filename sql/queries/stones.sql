@@ -12,7 +12,8 @@ CREATE TEMPORARY TABLE IF NOT EXISTS staged_stones (
     origin text, supplier_id text, supplier_name text, availability text, image_url text, video_url
     text, delivery_days_min bigint, delivery_days_max bigint, discount_bp bigint, cost_cents bigint,
     cost_currency text,
-    price_cents bigint, price_currency text, rule text
+    price_cents bigint, price_currency text, rule text,
+    ruleset_id int, rate_id int, experiment text, arm text
 ) ON COMMIT DELETE ROWS;
 
 -- name: present_prices
@@ -22,6 +23,10 @@ SELECT offer_id, price_cents
   FROM diamonds
  WHERE feed = :feed AND offer_id = ANY(CAST(:offer_ids AS text[])) AND price_currency = :currency
    AND off_sale_reason IS DISTINCT FROM 'delisted';
+
+-- name: count_staged
+-- Different offers, by id.
+SELECT count(DISTINCT offer_id) FROM staged_stones;
 
 -- name: drop_overtaken
 -- Of a fold that comes after a later run of its feed has begun: take out the offers that the later
@@ -38,6 +43,27 @@ DELETE FROM staged_stones AS s
          JOIN runs AS later ON later.run_id = p.run_id
         WHERE later.feed = :feed AND later.opened_at > :opened_at
           AND r.landed_on >= :landed_on AND r.landed_on = later.landed_on);
+
+-- name: lock_stones
+-- Where rejected offers take stones off sale, which is a second write beside `upsert_stones`: lock
+-- those and the staged ones before either, in the order in which everybody locks. Otherwise nothing
+-- is locked.
+WITH leaving AS (
+    SELECT d.offer_id
+      FROM rejected_offers AS x
+      JOIN diamonds AS d ON d.feed = :feed AND d.offer_id = x.offer_id
+     WHERE x.partition_id = :partition_id AND (d.on_sale OR d.off_sale_reason = 'refused')
+), wanted AS (
+    SELECT offer_id FROM leaving
+     UNION
+    SELECT offer_id FROM staged_stones WHERE EXISTS (SELECT FROM leaving)
+)
+SELECT d.stone_id
+  FROM diamonds AS d
+  JOIN wanted USING (offer_id)
+ WHERE d.feed = :feed
+ ORDER BY d.offer_id
+   FOR NO KEY UPDATE OF d;
 
 -- name: upsert_stones
 -- Write what is new or changed, and a price change for every price that is another; stones that are
@@ -62,7 +88,8 @@ WITH latest AS (
             d.table_percent, d.girdle, d.culet, d.eye_clean, d.brown, d.green, d.milky, d.origin,
             d.supplier_id, d.supplier_name, d.availability, d.image_url, d.video_url,
             d.delivery_days_min, d.delivery_days_max, d.discount_bp, d.cost_cents, d.cost_currency,
-            d.price_cents, d.price_currency, d.rule, d.ruleset_id, d.mapping_version
+            d.price_cents, d.price_currency, d.rule, d.ruleset_id, d.rate_id, d.experiment, d.arm,
+            d.mapping_version
             ) IS DISTINCT FROM ROW(
             s.supplier_stone_id, s.kind, s.labgrown_type, s.treated, s.lab, s.certificate_number,
             s.certificate_url, s.shape, s.carat, s.color, s.fancy_color, s.fancy_intensity,
@@ -71,7 +98,8 @@ WITH latest AS (
             s.table_percent, s.girdle, s.culet, s.eye_clean, s.brown, s.green, s.milky, s.origin,
             s.supplier_id, s.supplier_name, s.availability, s.image_url, s.video_url,
             s.delivery_days_min, s.delivery_days_max, s.discount_bp, s.cost_cents, s.cost_currency,
-            s.price_cents, s.price_currency, s.rule, :ruleset_id, :mapping_version)))
+            s.price_cents, s.price_currency, s.rule, s.ruleset_id, s.rate_id, s.experiment, s.arm,
+            :mapping_version)))
 ), written AS (
     INSERT INTO diamonds AS d (
         feed, offer_id, supplier_stone_id, kind, labgrown_type, treated, lab, certificate_number,
@@ -80,7 +108,7 @@ WITH latest AS (
         depth_percent, table_percent, girdle, culet, eye_clean, brown, green, milky, origin,
         supplier_id, supplier_name, availability, image_url, video_url, delivery_days_min,
         delivery_days_max, discount_bp, cost_cents, cost_currency, price_cents, price_currency, rule,
-        ruleset_id, mapping_version, read_at, run_id)
+        ruleset_id, rate_id, experiment, arm, mapping_version, read_at, run_id)
     SELECT :feed, offer_id, supplier_stone_id, kind, labgrown_type, treated, lab, certificate_number,
            certificate_url, shape, carat, color, fancy_color, fancy_intensity, fancy_overtone,
            clarity, cut, polish, symmetry, fluorescence, fluorescence_color, length_mm, width_mm,
@@ -88,7 +116,7 @@ WITH latest AS (
            origin, supplier_id, supplier_name, availability, image_url, video_url,
            delivery_days_min, delivery_days_max, discount_bp, cost_cents, cost_currency,
            price_cents, price_currency, rule,
-           :ruleset_id, :mapping_version, read_at, :run_id
+           ruleset_id, rate_id, experiment, arm, :mapping_version, read_at, :run_id
       FROM fresh
      ORDER BY offer_id
     ON CONFLICT (feed, offer_id) DO UPDATE SET
@@ -137,10 +165,14 @@ WITH latest AS (
         price_currency = excluded.price_currency,
         rule = excluded.rule,
         ruleset_id = excluded.ruleset_id,
+        rate_id = excluded.rate_id,
+        experiment = excluded.experiment,
+        arm = excluded.arm,
         mapping_version = excluded.mapping_version,
         read_at = excluded.read_at,
         run_id = excluded.run_id,
         previous_price_cents = d.price_cents,
+        previous_price_currency = d.price_currency,
         previous_cost_cents = d.cost_cents,
         changed_at = now(),
         on_sale = true,
@@ -148,17 +180,20 @@ WITH latest AS (
         off_sale_at = NULL,
         missed_runs = 0
      WHERE d.read_at <= excluded.read_at
-    RETURNING stone_id, xmax = 0 AS inserted, previous_price_cents, price_cents, price_currency,
-              previous_cost_cents, cost_cents, cost_currency, ruleset_id, rule
+    RETURNING stone_id, xmax = 0 AS inserted, previous_price_cents, previous_price_currency, price_cents,
+              price_currency,
+              previous_cost_cents, cost_cents, cost_currency, ruleset_id, rule, rate_id
 ), changes AS (
-    INSERT INTO price_changes (stone_id, old_price_cents, new_price_cents, price_currency,
+    INSERT INTO price_changes (stone_id, old_price_cents, old_price_currency, new_price_cents,
+                               price_currency,
                                old_cost_cents, new_cost_cents, cost_currency, ruleset_id, rule,
-                               cause, run_id, actor)
-    SELECT stone_id, previous_price_cents, price_cents, price_currency,
+                               rate_id, cause, run_id, actor)
+    SELECT stone_id, previous_price_cents, previous_price_currency, price_cents, price_currency,
            previous_cost_cents, cost_cents, cost_currency, ruleset_id, rule,
-           'feed', :run_id, 'consolidator'
+           rate_id, 'feed', :run_id, 'consolidator'
       FROM written
      WHERE previous_price_cents IS DISTINCT FROM price_cents
+        OR previous_price_currency IS DISTINCT FROM price_currency
     RETURNING 1
 )
 SELECT (SELECT count(*) FROM latest) AS offers,
@@ -182,8 +217,9 @@ SELECT r.partition_id, r.position, :run_id, :feed, coalesce(r.offer_id, x.offer_
 
 -- name: withdraw_rejected
 -- A stone whose offer can no longer be read or priced is taken off sale at once: its old price may
--- be wrong. Not where the same partition also holds a later, sound version of the offer, nor where
--- the stone was written from a later one, nor, `overtaken`, where `drop_overtaken` would drop it.
+-- be wrong. So is one that a reprice refused: it is no longer a matter of the rules alone. Not where
+-- the same partition also holds a later, sound version of the offer, nor where the stone was written
+-- from a later one, nor, `overtaken`, where `drop_overtaken` would drop it.
 UPDATE diamonds AS d
    SET on_sale = false, off_sale_reason = 'rejected', off_sale_at = now(), changed_at = now(),
        run_id = :run_id, read_at = x.read_at
@@ -192,7 +228,8 @@ UPDATE diamonds AS d
          WHERE partition_id = :partition_id AND offer_id IS NOT NULL
          GROUP BY offer_id
          ORDER BY offer_id) AS x
- WHERE d.feed = :feed AND d.offer_id = x.offer_id AND d.on_sale AND d.read_at <= x.read_at
+ WHERE d.feed = :feed AND d.offer_id = x.offer_id AND d.read_at <= x.read_at
+   AND (d.on_sale OR d.off_sale_reason = 'refused')
    AND NOT EXISTS (SELECT FROM staged_stones AS s
                     WHERE s.offer_id = x.offer_id AND s.read_at >= x.read_at)
    AND NOT (:overtaken AND (

@@ -120,7 +120,7 @@ def test_a_second_run_of_a_feed(
     assert done.returncode == 0, done.stderr
     run_id = open_run(engine)
     done = facet("run", "start", "nivoda-natural", **services | account)
-    assert_fails(done, "is still planning", f"facet run watch {str(run_id)[:8]}", 1)
+    assert_fails(done, "is still planning", f"facet run watch {str(run_id)[:8]}", 5)
 
 
 def test_json_is_one_object_a_line(engine: Engine, services: dict[str, str]) -> None:

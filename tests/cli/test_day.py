@@ -65,6 +65,18 @@ def test_a_first_day(tmp_path: Path) -> None:
         assert sum(feed["on_sale"] for feed in status["catalogue"]) == second["stones"]
         assert status["dead_letters"] == 0
 
+        file = facet("run", "start", "idex-natural", "--wait", "--json", FACET_HOME=str(home))
+        of_file = json.loads(did(file).splitlines()[-1])
+        assert of_file["state"] == "complete"
+        assert of_file["inserted"] + of_file["rejected"] == of_file["counted"] > 300
+        same = facet("run", "start", "idex-natural", "--wait", FACET_HOME=str(home))
+        assert did(same) == ""
+        assert f"(the same file as run {of_file['run_id'][:8]} read)" in same.stderr
+        assert ", 0 stones written, 0 delisted, " in same.stderr
+        refused = facet("run", "start", "idex-natural", "--incremental", FACET_HOME=str(home))
+        assert refused.returncode == 1
+        assert "next: `facet run start idex-natural`" in refused.stderr
+
         shown = facet("heatmap", "show", "nivoda-natural", "--json", FACET_HOME=str(home))
         heatmap = json.loads(did(shown))
         assert sum(offers for _, _, offers in heatmap["buckets"]) >= heatmap["total"]

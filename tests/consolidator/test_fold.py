@@ -14,7 +14,7 @@ from shared import feeds
 from shared.db import transaction
 from shared.errors import ClaimLost, NotNow
 from shared.feeds.base import Mapped
-from tests.builders import FEED, item_now, open_run, rows
+from tests.builders import FEED, claim, item_now, open_run, rows
 from tests.consolidator.landing import (
     NO_PEARS,
     TWICE_THE_COST,
@@ -73,6 +73,7 @@ def test_a_price_change_says_what_changed_and_why(engine: Engine) -> None:
         "stone_id": stone(engine)["stone_id"],
         "changed_at": stone(engine)["changed_at"],
         "old_price_cents": 20_000,
+        "old_price_currency": "USD",
         "new_price_cents": 22_000,
         "price_currency": "USD",
         "old_cost_cents": 10_000,
@@ -80,8 +81,10 @@ def test_a_price_change_says_what_changed_and_why(engine: Engine) -> None:
         "cost_currency": "USD",
         "ruleset_id": ruleset_id,
         "rule": "twice",
+        "rate_id": None,
         "cause": "feed",
         "run_id": run_id,
+        "reprice_id": None,
         "actor": "consolidator",
     }
 
@@ -392,3 +395,18 @@ def test_words_that_would_break_a_csv_file_survive(engine: Engine) -> None:
     fold(engine, land(engine, [offer(girdle=girdle, image='https://media.example/é,ü?a="b"')]))
     assert stone(engine)["girdle"] == girdle
     assert stone(engine)["image_url"] == 'https://media.example/é,ü?a="b"'
+
+
+def test_a_partition_whose_raw_offers_are_gone_keeps_its_rejected_ones(engine: Engine) -> None:
+    activate(engine, NO_PEARS)
+    held = land(engine, [offer("A"), offer("B", shape="PEAR")])
+    fold(engine, held)
+    with transaction(engine) as tx:
+        tx.execute(text("UPDATE work_items SET state = 'due', finished_at = NULL"))
+        tx.execute(text("DELETE FROM raw_offers"))
+    again = claim(engine, held.item_id, "fold")
+    assert again is not None
+    with pytest.raises(NotNow, match="are gone"):
+        fold(engine, again)
+    assert rejected(engine) == [("B", "refused_by_rule")]
+    assert len(stones(engine)) == 1

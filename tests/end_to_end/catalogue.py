@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 from tests.builders import rows
 from tests.oracle.oracle import COMPARED, Catalogue, Kept, Outcome, PriceChange
 
+NULL = None  # the offer id of an item that came as null
 SHOWN_MAX = 5  # differences in a message
 
 
@@ -43,7 +44,7 @@ def stones(engine: Engine, feed: str) -> list[dict[str, Any]]:
     return rows(engine, statement, feed=feed)
 
 
-def rejected(engine: Engine, run_id: UUID) -> dict[str, str]:
+def rejected(engine: Engine, run_id: UUID) -> dict[str | None, str]:
     """What a run rejected: offer id → reason."""
     statement = "SELECT offer_id, reason FROM rejected_offers WHERE run_id = :run"
     return {row["offer_id"]: row["reason"] for row in rows(engine, statement, run=run_id)}
@@ -63,17 +64,20 @@ def price_changes(engine: Engine, run_id: UUID) -> dict[str, list[PriceChange]]:
     return found
 
 
-def assert_exact(engine: Engine, run: Mapping[str, Any], wanted: Outcome) -> None:
+def assert_exact(
+    engine: Engine, run: Mapping[str, Any], wanted: Outcome, *, nulls: int = 0
+) -> None:
     """A run led to what the oracle says: every column of every stone, every price change.
 
     run     its row of `runs`, the last that touched its feed
+    nulls   items that came as null: rejected offers that have no id
     """
     feed, run_id = run["feed"], run["run_id"]
     assert differences(catalogue(engine, feed), wanted.catalogue) == []
-    assert rejected(engine, run_id) == wanted.rejected
+    assert rejected(engine, run_id) == {**wanted.rejected, **({NULL: "null_item"} if nulls else {})}
     made = price_changes(engine, run_id)
     assert made == {offer_id: [change] for offer_id, change in wanted.price_changes.items()}
-    assert (run["price_changes"], run["rejected"]) == (len(made), len(wanted.rejected))
+    assert (run["price_changes"], run["rejected"]) == (len(made), len(wanted.rejected) + nulls)
     walk_price_changes(engine, feed)
 
 
@@ -95,7 +99,9 @@ def walk_price_changes(engine: Engine, feed: str) -> None:
         assert last["new_price_cents"] == last["price_cents"], offer_id
         for before, after in pairwise(walk):
             assert after["old_price_cents"] == before["new_price_cents"], offer_id
-            assert after["old_price_cents"] != after["new_price_cents"], offer_id
+            prices = [(after["old_price_cents"], after["old_price_currency"])]
+            prices.append((after["new_price_cents"], after["price_currency"]))
+            assert prices[0] != prices[1], offer_id
             assert after["changed_at"] > before["changed_at"], offer_id
         for row in walk:
             assert row["cause"] == "feed", offer_id

@@ -11,10 +11,11 @@ from pydantic import SecretStr
 from sqlalchemy import Engine
 
 from cli.embedded.servers import Servers
-from consolidator import rulesets
+from consolidator import reprices, rulesets
 from shared.db import transaction
 from shared.feeds.base import SupplierSettings
 from shared.settings import Settings, load
+from tests.builders import rows
 from tests.end_to_end import supplier as simulated
 from tests.end_to_end.pipeline import Pipeline
 from tests.end_to_end.shop import Active, Shop
@@ -26,7 +27,7 @@ RULES = Path(__file__).parent / "rules"
 
 StartSupplier = Callable[..., Supplier]
 MakePipeline = Callable[..., Pipeline]
-Activate = Callable[[Path], Active]
+Activate = Callable[..., Active]
 MakeShop = Callable[..., Shop]
 
 
@@ -71,13 +72,15 @@ def make_pipeline(engine: Engine, servers: Servers) -> Iterator[MakePipeline]:
 
 @pytest.fixture
 def activate(engine: Engine) -> Activate:
-    """Makes a ruleset file the one that prices."""
+    """Makes a ruleset file the one that prices; without a reprice, folds alone bring its prices."""
 
-    def make_active(path: Path) -> Active:
+    def make_active(path: Path, *, reprice: bool = False) -> Active:
         with transaction(engine) as tx:
             source = path.read_text(encoding="utf-8")
             ruleset_id = rulesets.add(tx, source, source=path.name, author="ana")
             rulesets.activate(tx, ruleset_id, actor="ana", reason="a test")
+            if not reprice and rows(engine, "SELECT FROM diamonds LIMIT 1"):
+                reprices.cancel(tx, actor="ana", reason="a test")
         return Active(ruleset_id, oracle.load(path))
 
     return make_active

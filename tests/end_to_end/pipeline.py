@@ -13,17 +13,29 @@ from sqlalchemy import Engine
 
 from consolidator.fold import fold_partition
 from consolidator.reconcile import reconcile_run
+from consolidator.reprice import reprice_batch
 from scheduler import steward
+from scheduler.check import check_run
 from scheduler.cut import cut_partition
 from scheduler.plan import plan_run, sweep_run
-from shared import ledger, queue, runs
+from scheduler.snapshot import expect_snapshot
+from shared import checks, ledger, queue, runs
 from shared.db import transaction
 from shared.edge import Edge
 from shared.feeds import feed as find_feed
-from shared.feeds.base import Feed, Slice, SlicedSource, SupplierSettings
+from shared.feeds import sliced, snapshot
+from shared.feeds.base import (
+    AnyFeed,
+    Slice,
+    SlicedSource,
+    SnapshotFeed,
+    SnapshotSource,
+    SupplierSettings,
+)
 from shared.ledger import Claim, Kind
 from shared.settings import Settings
 from tests.builders import rows
+from worker.download import land_snapshot
 from worker.fetch import fetch_partition
 
 Message = dict[str, Any]
@@ -49,7 +61,8 @@ class Pipeline:
         self.supplier = supplier
         self.edge = Edge.for_account(supplier, client)
         self.source: Callable[[str], SlicedSource] = self._source
-        self.feed: Callable[[str], Feed] = find_feed
+        self.snapshots: Callable[[str], SnapshotSource] = self._snapshots
+        self.feed: Callable[[str], AnyFeed] = find_feed
         self._sources: dict[str, SlicedSource] = {}
 
     def run(self, feed: str, kind: runs.RunKind = "full") -> dict[str, Any]:
@@ -71,6 +84,7 @@ class Pipeline:
         wanted = kinds or ledger.KINDS
         for _ in range(ROUNDS_MAX):
             moved = steward.close_runs(self.engine) if "reconcile" in wanted else 0
+            moved += steward.close_reprices(self.engine) if "reprice" in wanted else 0
             for kind in wanted:
                 for message in self.due(kind):
                     self.deliver(kind, message)
@@ -94,6 +108,17 @@ class Pipeline:
         return rows(self.engine, "SELECT * FROM work_items ORDER BY item_id")
 
     def plan(self, held: Claim) -> None:
+        feed = self.feed(held.feed)
+        if isinstance(feed, SnapshotFeed):
+            expect_snapshot(held, engine=self.engine)
+            return
+        check_run(
+            held,
+            engine=self.engine,
+            feed=feed,
+            make=lambda: checks.make(feed, self.supplier, self.edge),
+            lease_s=self.settings.lease_s,
+        )
         plan_run(held, **self._scheduling(held))
 
     def sweep(self, held: Claim) -> None:
@@ -111,17 +136,30 @@ class Pipeline:
         }
 
     def fetch(self, held: Claim) -> None:
+        found = self.feed(held.feed)
+        if isinstance(found, SnapshotFeed):
+            land_snapshot(
+                held,
+                engine=self.engine,
+                source=self.snapshots(held.feed),
+                offers_max=self.settings.partition_offers_max,
+                lease_s=self.settings.lease_s,
+            )
+            return
         fetch_partition(
             held,
             engine=self.engine,
             source=self.source(held.feed),
-            slicing=self.feed(held.feed).slicing,
+            slicing=found.slicing,
             offers_max=self.settings.partition_offers_max,
             lease_s=self.settings.lease_s,
         )
 
     def fold(self, held: Claim) -> None:
         fold_partition(held, engine=self.engine, feed=self.feed(held.feed))
+
+    def reprice(self, held: Claim) -> None:
+        reprice_batch(held, engine=self.engine)
 
     def reconcile(self, held: Claim) -> None:
         def recount(part: Slice) -> int:
@@ -137,5 +175,8 @@ class Pipeline:
 
     def _source(self, feed: str) -> SlicedSource:
         if feed not in self._sources:
-            self._sources[feed] = find_feed(feed).open(self.supplier, self.edge)
+            self._sources[feed] = sliced(feed).open(self.supplier, self.edge)
         return self._sources[feed]
+
+    def _snapshots(self, feed: str) -> SnapshotSource:
+        return snapshot(feed).open(self.supplier, self.edge)

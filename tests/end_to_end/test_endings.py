@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from shared import runs
 from shared.db import transaction
@@ -22,7 +22,7 @@ from tests.end_to_end.conftest import (
     MakeShop,
     StartSupplier,
 )
-from tests.end_to_end.shop import NATURAL, Shop
+from tests.end_to_end.shop import NATURAL, Shop, hurry
 from tests.end_to_end.wrapped import Wrapped
 from tests.oracle.oracle import Catalogue, after_run
 
@@ -111,12 +111,6 @@ def test_a_run_that_reads_nothing_fails_and_leaves_everything_as_it_was(
     assert ("refused the login" if why == "wrong password" else "no connection") in run["reason"]
     assert "guess" not in run["reason"]
     assert marks(engine, NATURAL) == there
-
-
-def hurry(engine: Engine) -> None:
-    """Let what waits for another attempt start now."""
-    with transaction(engine) as tx:
-        tx.execute(text("UPDATE work_items SET not_before = now() WHERE state = 'due'"))
 
 
 def test_a_cancelled_run_delists_nothing_and_its_late_messages_do_nothing(

@@ -14,7 +14,7 @@ from shared import queue
 from shared.db import transaction
 from shared.errors import ClaimLost, SupplierRefused
 from shared.feeds.base import Mapped, Slice
-from shared.ledger import ATTEMPTS_MAX, KINDS, Claim, Kind
+from shared.ledger import ANNOUNCED, ATTEMPTS_MAX, Claim, Kind
 from tests.builders import item_now, lapse, rows
 from tests.end_to_end.catalogue import assert_exact, assert_untouched, catalogue, marks
 from tests.end_to_end.conftest import MakeShop, StartSupplier
@@ -24,8 +24,9 @@ from tests.end_to_end.shop import NATURAL, Shop
 from tests.end_to_end.wrapped import Wrapped
 from tests.oracle.oracle import NOTHING, after_run
 
-# What every full run needs; a cut is only for a partition that outgrew its plan.
-USUAL = tuple(kind for kind in KINDS if kind != "cut")
+# What every full run needs; a cut is only for a partition that outgrew its plan, and a reprice
+# belongs to no run.
+USUAL = tuple(kind for kind in ANNOUNCED if kind not in {"cut", "reprice"})
 
 
 def double_every_message(pipeline: Pipeline) -> set[Kind]:
@@ -66,7 +67,7 @@ def test_a_partition_that_outgrew_its_plan_is_cut_and_read_whole(
     run = pipeline.row(run_id)
     assert run["state"] == "complete"
     assert_exact(engine, run, after_run(NOTHING, shop.has()))
-    assert seen == set(KINDS)
+    assert seen == {*USUAL, "cut"}
     cut_out = "SELECT 1 FROM partitions WHERE parent_id IS NOT NULL"
     assert len(rows(engine, cut_out)) > 1
 
@@ -79,7 +80,7 @@ def test_a_message_that_two_processes_get_at_once_is_worked_on_by_one(
     pipeline = shop.pipeline
     run_id = pipeline.start(NATURAL)
     while not (messages := pipeline.due(kind)):
-        pipeline.drain(*(other for other in KINDS if other != kind))
+        pipeline.drain(*(other for other in ANNOUNCED if other != kind))
         steward.close_runs(engine)
     start = threading.Barrier(2)
 
@@ -98,7 +99,7 @@ def test_work_done_again_with_a_claim_that_is_over_changes_nothing(
 ) -> None:
     shop = make_shop(still(40, 1), partition_offers_max=15)
     pipeline = shop.pipeline
-    stages = {kind: getattr(pipeline, kind) for kind in KINDS}
+    stages = {kind: getattr(pipeline, kind) for kind in ANNOUNCED}
     spent: list[Claim] = []
 
     def noting(kind: Kind) -> Callable[[Claim], None]:
@@ -108,7 +109,7 @@ def test_work_done_again_with_a_claim_that_is_over_changes_nothing(
 
         return work
 
-    for kind in KINDS:
+    for kind in ANNOUNCED:
         setattr(pipeline, kind, noting(kind))
     run = pipeline.run(NATURAL)
     there = marks(engine, NATURAL)
@@ -173,9 +174,12 @@ def anew(engine: Engine, item_id: int) -> Message:
 
 
 def landed(engine: Engine, item_id: int) -> Any:
-    """How far a fetch has got; for other work always the same."""
+    """How far a fetch has got, and whether a plan has its check; for other work always the same."""
     statement = """
-        SELECT p.landed FROM partitions AS p JOIN work_items AS w USING (partition_id)
+        SELECT p.landed, c.check_id
+          FROM work_items AS w
+          LEFT JOIN partitions AS p USING (partition_id)
+          LEFT JOIN feed_checks AS c ON c.run_id = w.run_id
          WHERE w.item_id = :item"""
     return rows(engine, statement, item=item_id)
 

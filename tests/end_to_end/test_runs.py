@@ -49,7 +49,7 @@ def test_an_offer_on_an_edge_that_two_partitions_share_is_one_stone(
     now = shop.has(feed=LABGROWN)
     run = shop.pipeline.run(LABGROWN)
     assert run["state"] == "complete"
-    assert run["landed"] > run["offers"] + 10
+    assert run["landed"] > run["offers"]
     assert run["offers"] == len(now.ids())
     assert_exact(engine, run, after_run(NOTHING, now))
 

@@ -1,6 +1,7 @@
 """Sources that stand between a stage and the real supplier and get in the way."""
 
 from collections.abc import Callable
+from typing import Self
 
 from shared.feeds.base import Page, Slice, SlicedSource
 
@@ -40,6 +41,9 @@ class Wrapped:
 
     def requests(self) -> int:
         return self._real.requests()
+
+    def apart(self) -> Self:
+        return self
 
     def close(self) -> None:
         self._real.close()

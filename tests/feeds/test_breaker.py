@@ -6,7 +6,7 @@ import pytest
 import redis
 from structlog.testing import capture_logs
 
-from shared.breaker import Breaker
+from shared.breaker import PROBE_WAIT_S, Breaker
 from shared.errors import BrokerUnavailable, SupplierBusy, SupplierRefused, SupplierUnavailable
 
 
@@ -15,6 +15,10 @@ def fail_with(error: BaseException) -> Callable[[], NoReturn]:
         raise error
 
     return fail
+
+
+def fail() -> NoReturn:
+    raise SupplierUnavailable("down")
 
 
 def trip(breaker: Breaker) -> None:
@@ -81,6 +85,47 @@ def test_after_the_cooldown_one_failure_opens_it_again(client: "redis.Redis", ac
         breaker.call(fail_with(SupplierUnavailable("still down")))
     with pytest.raises(SupplierBusy):
         breaker.check()
+
+
+def test_one_call_at_a_time_tries_whether_it_is_over(client: "redis.Redis", account: str) -> None:
+    one, other = (Breaker(client, account) for _ in range(2))
+    trip(one)
+    let_cool(client, account)
+
+    def while_it_is_tried() -> str:
+        for ask in (other.check, lambda: other.call(lambda: pytest.fail("a second probe"))):
+            with pytest.raises(SupplierBusy) as refused:
+                ask()
+            assert refused.value.retry_after_s == PROBE_WAIT_S
+        return "up"
+
+    assert one.call(while_it_is_tried) == "up"
+    assert other.call(lambda: "up") == "up"
+
+
+def test_who_died_while_trying_is_followed_by_another(client: "redis.Redis", account: str) -> None:
+    breaker = Breaker(client, account)
+    trip(breaker)
+    let_cool(client, account)
+    client.set(f"facet:breaker:{{{account}}}:probe", "dead", px=1)
+    while breaker.state().probed:
+        pass
+    assert breaker.call(lambda: "up") == "up"
+
+
+def test_openings_are_counted_once_for_all(client: "redis.Redis", account: str) -> None:
+    breaker = Breaker(client, account, failures_max=2)
+    assert breaker.state() == ("closed", 0, False, 0)
+    with pytest.raises(SupplierUnavailable):
+        breaker.call(lambda: (trip(Breaker(client, account, failures_max=2)), fail())[1])
+    assert breaker.state().name == "open"
+    assert (
+        breaker.state().openings == 1
+    )  # the call that was under way fails late, and opens nothing
+    let_cool(client, account)
+    with pytest.raises(SupplierUnavailable):
+        breaker.call(fail)
+    assert breaker.state().openings == 2
 
 
 def test_opening_and_closing_are_logged(client: "redis.Redis", account: str) -> None:

@@ -3,8 +3,10 @@ import math
 from typing import Any
 
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic_core import to_json
 
 from shared.feeds import columns
 from shared.feeds.columns import read_columns
@@ -48,15 +50,19 @@ def test_every_payload_is_read_or_broken(found: list[Any], ascii_only: bool) -> 
     assert read.frame.schema == pl.Schema({"seq": pl.Int64} | dict.fromkeys(PATHS, pl.String))
 
 
+def carefully(payloads: list[bytes]) -> columns.Columns:
+    rows, broken = columns._read_each(payloads, range(len(payloads)), columns._tree(PATHS))
+    schema = {"seq": pl.Int64} | dict.fromkeys(PATHS, pl.String)
+    return columns.Columns(pl.DataFrame(rows, schema=schema, orient="row"), broken)
+
+
 @settings(deadline=None)
 @given(st.lists(near_misses, min_size=1, max_size=4))
 def test_both_ways_read_the_same(found: list[Any]) -> None:
     payloads = [json.dumps(one).encode() for one in found]
-    quick = columns._read_whole(payloads, PATHS)
-    careful = columns._read_each(payloads, PATHS)
-    if quick is not None:
-        assert not careful.broken
-        assert quick.equals(careful.frame)
+    quick, careful = read_columns(payloads, PATHS), carefully(payloads)
+    assert quick.broken == careful.broken
+    assert quick.frame.equals(careful.frame)
 
 
 def test_numbers_and_flags_become_their_text() -> None:
@@ -72,10 +78,8 @@ def test_numbers_and_flags_become_their_text() -> None:
         ({}, None),
     ]
     payloads = [json.dumps(document).encode() for document, _ in rows]
-    for reader in (columns._read_whole, columns._read_each):
-        read = reader(payloads, PATHS)
-        frame = read if isinstance(read, pl.DataFrame) else read.frame  # type: ignore[union-attr]
-        assert frame["price"].to_list() == [text for _, text in rows]
+    for read in (read_columns(payloads, PATHS), carefully(payloads)):
+        assert read.frame["price"].to_list() == [text for _, text in rows]
 
 
 def test_only_the_broken_rows_are_lost() -> None:
@@ -137,3 +141,12 @@ def test_a_number_keeps_its_value(number: float) -> None:
     assert float(text) == number
     assert "e" not in text.lower()
     assert not math.isinf(float(text))
+
+
+@pytest.mark.parametrize("said", ["plain", "\\u0000 said in letters"])
+def test_two_columns_may_have_one_path(said: str) -> None:
+    """The quick way and the careful way, which an escaped backslash before u0000 leads to."""
+    payload = to_json({"id": said})
+    found = read_columns([payload], {"offer_id": "id", "stone_id": "id"})
+    assert found.broken == []
+    assert found.frame.to_dicts() == [{"seq": 0, "offer_id": said, "stone_id": said}]

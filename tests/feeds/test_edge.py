@@ -1,5 +1,6 @@
 """The table of the edge: the answer given, the error raised."""
 
+import contextlib
 import gzip
 import socket
 import threading
@@ -21,7 +22,6 @@ from shared.edge import (
     WAIT_HERE_S_MAX,
     Answer,
     Edge,
-    Throttled,
     retry_after_s,
 )
 from shared.errors import (
@@ -30,8 +30,10 @@ from shared.errors import (
     SupplierBusy,
     SupplierRefused,
     SupplierUnavailable,
+    Throttled,
 )
 from shared.feeds.base import SupplierSettings
+from shared.limits import RETRIES_KEPT
 from tests.feeds.canned import Canned, Script
 from tests.feeds.conftest import URL, MakeEdge
 
@@ -171,6 +173,45 @@ def test_an_outage_opens_the_breaker_and_ends_the_requests(make_edge: MakeEdge) 
     assert errors == [SupplierUnavailable, *[SupplierBusy] * 9]
     assert len(supplier.requests) == 5
     assert edge.limiter.used().total == 5  # a call that is not made takes no slot
+
+
+def test_an_outage_costs_no_more_retries_than_there_are(make_edge: MakeEdge) -> None:
+    """Every answer fails, and the breaker never opens: what is left is the budget."""
+    supplier = Script(Canned(503))
+    edge = make_edge(supplier)
+    for _ in range(60):
+        with pytest.raises(SupplierUnavailable):
+            ask(edge)
+    assert len(supplier.requests) == 60 + RETRIES_KEPT
+
+
+def test_a_supplier_that_fails_now_and_then_gets_its_share_of_retries(make_edge: MakeEdge) -> None:
+    script = [Canned(503) if n % 2 else Canned(200) for n in range(400)]
+    supplier = Script(*script)
+    edge, first = make_edge(supplier), 0
+    while len(supplier.requests) < 300:
+        first += 1
+        with contextlib.suppress(SupplierUnavailable):
+            ask(edge)
+    assert first < len(supplier.requests) <= 1.2 * first + RETRIES_KEPT + ATTEMPTS_MAX
+
+
+def test_a_throttled_edge_slows_its_account(make_edge: MakeEdge) -> None:
+    edge = make_edge(Script(limited("60")), rate_per_s=50)
+    with pytest.raises(Throttled):
+        ask(edge)
+    used = edge.limiter.used()
+    assert used.rate_per_s == pytest.approx(25, rel=0.1)
+    assert used.in_flight == 0
+
+
+def test_an_edge_apart_counts_its_own_requests(make_edge: MakeEdge) -> None:
+    edge = make_edge(Script(Canned(200)))
+    ask(edge)
+    apart = edge.apart()
+    ask(apart)
+    ask(apart)
+    assert (edge.requests(), apart.requests(), edge.limiter.used().total) == (1, 2, 3)
 
 
 def test_a_limit_used_up_sends_nothing(make_edge: MakeEdge) -> None:

@@ -17,11 +17,17 @@ from shared.errors import (
     SupplierUnavailable,
     Transient,
 )
-from shared.feeds import feed
-from shared.feeds.base import Health, Mapped, RawOffer, Slice, SlicedSource, Span, SupplierSettings
+from shared.feeds import sliced
+from shared.feeds.base import Mapped, RawOffer, Slice, SlicedSource, Span, SupplierSettings
 from tests.feeds.conftest import MakeEdge
 
-FEED = feed("nivoda-labgrown")
+
+def drift(**changes: str) -> dict[str, Any]:
+    """The switch of another schema."""
+    return {"schema-drift": {how: [change] for how, change in changes.items()}}
+
+
+FEED = sliced("nivoda-labgrown")
 STONES = 260
 PAGE = {"kinds": ["page"]}
 
@@ -94,10 +100,9 @@ def mapped(offers: list[RawOffer]) -> Mapped:
         ({"token-expiry": PAGE}, SupplierUnavailable),
         ({"deep-offset": {"how": "refused", "above": 10}}, SupplierRefused),
         ({"big-limit": {"how": "refused", "above": 10}}, SupplierRefused),
-        ({"schema-drift": {"removed": ["Certificate.floInt"]}}, SupplierRefused),
-        ({"schema-drift": {"renamed": ["DiamondItem.price:amount"]}}, SupplierRefused),
-        ({"schema-drift": {"removed": ["DiamondQuery.labgrown"]}}, SupplierRefused),
-        ({"schema-drift": {"added": ["DiamondQuery.market:Int!"]}}, SupplierRefused),
+        (drift(renamed="DiamondItem.price:amount"), SupplierRefused),
+        (drift(removed="DiamondQuery.labgrown"), SupplierRefused),
+        (drift(added="DiamondQuery.market:Int!"), SupplierRefused),
     ],
     ids=lambda value: json.dumps(value) if isinstance(value, dict) else value.__name__,
 )
@@ -309,35 +314,82 @@ def test_what_is_dirty_costs_no_offer(
     assert numbers < plain / 2 if "twins" in faults else numbers == plain
 
 
-def health(account_there: SupplierSettings, make_edge: MakeEdge) -> Health:
-    return FEED.check(account_there, make_edge(None))
-
-
 @pytest.mark.parametrize(
-    ("faults", "finding"),
+    ("faults", "verdict", "field", "says"),
     [
-        ({"cents": {}}, "price filters are in"),
-        ({"schema-drift": {"removed": ["DiamondItem.discount"]}}, "discount"),
-        ({"schema-drift": {"renamed": ["Certificate.carats:weight"]}}, "carats"),
+        ({"cents": {}}, "incompatible", "DiamondQuery.dollar_per_carat", "in cents"),
+        (drift(removed="DiamondItem.price"), "incompatible", "DiamondItem.price", "no cost"),
         (
-            {"schema-drift": {"retyped": ["DiamondQuery.dollar_per_carat:String"]}},
-            "IntRange|String",
+            drift(renamed="Certificate.carats:weight"),
+            "incompatible",
+            "Certificate.carats",
+            "weight",
         ),
+        (drift(removed="Diamond.milky"), "degraded", "Diamond.milky", "milky: empty"),
+        (
+            drift(retyped="Certificate.table:[String]"),
+            "incompatible",
+            "Certificate.table",
+            "[String]",
+        ),
+        (drift(retyped="DiamondItem.price:String!"), "compatible", "DiamondItem.price", "as text"),
+        (drift(added="Diamond.novelty"), "compatible", "Diamond.novelty", "new"),
+        (
+            drift(added="DiamondQuery.market:Int!"),
+            "incompatible",
+            "DiamondQuery.market",
+            "demanded",
+        ),
+        (
+            drift(retyped="DiamondQuery.dollar_per_carat:String"),
+            *("incompatible", "DiamondQuery.dollar_per_carat", "IntRange became String"),
+        ),
+        (drift(renamed="Session.token:key"), "incompatible", "Session.token", "no token"),
+        ({"big-limit": {"how": "refused", "above": 10}}, "incompatible", "a real page", "refused"),
+        ({"null-item": {"probability": 0.2}}, "degraded", "a real page", "null_item"),
     ],
     ids=json.dumps,
 )
-def test_the_check_finds_what_would_harm(
+def test_the_check_names_what_drifted_and_what_it_would_break(
     faults: dict[str, Any],
-    finding: str,
+    verdict: str,
+    field: str,
+    says: str,
     simulator: Simulator,
     account_there: SupplierSettings,
     make_edge: MakeEdge,
 ) -> None:
-    assert health(account_there, make_edge) == (True, [])
+    edge = make_edge(None)
+    assert FEED.check(account_there, edge).findings == []
+    assert edge.requests() <= 6  # with the login
     simulator.switch(faults)
-    ok, findings = health(account_there, make_edge)
-    assert not ok
-    assert any(word in "; ".join(findings) for word in finding.split("|"))
+    health = FEED.check(account_there, edge)
+    assert health.verdict == verdict
+    assert any(one.what == field and says in one.says for one in health.findings), health
+
+
+@pytest.mark.parametrize(
+    ("gone", "column"),
+    [
+        (drift(removed="Certificate.floInt"), "fluorescence"),
+        (drift(renamed="Diamond.milky:cloudy"), "milky"),
+        (drift(removed="Diamond.supplier"), "supplier_name"),
+    ],
+    ids=json.dumps,
+)
+def test_a_field_that_an_offer_can_do_without_is_left_out_once_it_is_gone(
+    gone: dict[str, Any], column: str, simulator: Simulator, source: SlicedSource
+) -> None:
+    before = mapped(read_all(source)).stones
+    simulator.switch(gone)
+    after = mapped(read_all(source)).stones
+    assert after.height == before.height
+    assert after[column].null_count() == after.height > before[column].null_count()
+    asked = source.requests()
+    source.page(Slice(), 0, 50)
+    assert source.requests() == asked + 1  # it is known by now
+    simulator.switch({"schema-drift": None})
+    assert source.page(Slice(), 0, 50).received == 50
 
 
 @pytest.mark.parametrize(

@@ -1,21 +1,26 @@
 import json
 import threading
 import time
+import traceback
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from shared.errors import SupplierRefused, SupplierUnavailable
+from shared.errors import FacetError, SupplierRefused, SupplierUnavailable
+from shared.feeds import feed
 from shared.feeds.base import RawOffer, Slice, Span, SupplierSettings
 from shared.feeds.nivoda import NivodaSource
 from tests.feeds.conftest import MakeEdge
 from tests.feeds.offers import make_offer
 
 HOUR_S = 3_600
+TOKEN = "eyJ.a-token.of-817"
 
 
 class FakeNivoda:
@@ -129,6 +134,16 @@ def test_every_offer_has_a_price(nivoda: FakeNivoda, source: NivodaSource) -> No
     assert nivoda.asked == []
 
 
+def test_what_happens_to_hold_a_secret_is_read_as_it_is(
+    nivoda: FakeNivoda, supplier: SupplierSettings, make_edge: MakeEdge
+) -> None:
+    nivoda.password = "oke"  # part of each token, and of an offer below
+    nivoda.offers = [make_offer(certNumber="token-0 of a smoker")]
+    account = supplier.model_copy(update={"password": SecretStr("oke")})
+    (offer,) = NivodaSource(account, make_edge(nivoda), labgrown=False).page(Slice(), 0, 50).offers
+    assert json.loads(offer.payload) == nivoda.offers[0]
+
+
 WORDINGS = ["jwt expired", "invalid token", "Unauthenticated"]
 
 
@@ -205,6 +220,40 @@ def test_a_wrong_password_says_so_without_saying_it(
     assert raised.value.hint == "check FACET_NIVODA_USERNAME and FACET_NIVODA_PASSWORD"
     assert "pa$$w0rd" not in f"{raised.value!r} {lines}"
     assert source.requests() == 1
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 403, 404, 500])
+@pytest.mark.parametrize("form", ["errors", "html", "another shape", "request"])
+@pytest.mark.parametrize("password", ["pa$$w0rd-817", 'quo"te\\ü-817'])
+def test_a_supplier_that_repeats_our_secrets_does_not_make_us_show_them(
+    status: int, form: str, password: str, supplier: SupplierSettings, make_edge: MakeEdge
+) -> None:
+    """The password in the answer to a login, the token in any other."""
+
+    def repeats(given_in: bool, request: httpx.Request) -> httpx.Response:
+        sent = json.loads(request.content)
+        if "authenticate" in sent["query"] and given_in:
+            return data(authenticate={"username_and_password": {"token": TOKEN, "expires": None}})
+        said = TOKEN if given_in else password
+        bodies = {
+            "errors": json.dumps({"errors": [{"message": f"no: {said}"}], "data": None}),
+            "html": f"<html>{said}</html>",
+            "another shape": json.dumps({"data": {"session": {"password": said}}}),
+            "request": json.dumps({"request": sent, "authorization": f"Bearer {said}"}),
+        }
+        return httpx.Response(
+            status, content=bodies[form].encode(), headers={"Content-Type": "application/json"}
+        )
+
+    account = supplier.model_copy(update={"password": SecretStr(password)})
+    for given_in in (False, True):
+        source = feed("nivoda-natural").open(account, make_edge(partial(repeats, given_in)))
+        with capture_logs() as lines, pytest.raises(FacetError) as raised:
+            source.page(Slice(), 0, 50)
+        told = "".join(traceback.format_exception(raised.value)) + str(lines) + raised.value.hint
+        for secret in (password, json.dumps(password)[1:-1], TOKEN):
+            assert secret not in told
+            assert repr(secret)[1:-1] not in told
 
 
 def test_no_secret_is_in_what_is_logged(nivoda: FakeNivoda, source: NivodaSource) -> None:

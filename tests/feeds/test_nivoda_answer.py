@@ -1,6 +1,7 @@
 """The table of Nivoda's answers: what came, what it means."""
 
 import json
+import traceback
 from contextlib import suppress
 from typing import Any
 
@@ -12,6 +13,7 @@ from shared.edge import Answer
 from shared.errors import FacetError, SupplierRefused, SupplierUnavailable
 from shared.feeds.base import RawOffer
 from shared.feeds.nivoda_answer import (
+    RequestRefused,
     TokenRefused,
     read_count,
     read_offers,
@@ -48,7 +50,7 @@ ANY_ANSWER = [
     (Answer(200, b'{"data": {"diamonds_by'), SupplierUnavailable, "no JSON: '{\"data"),
     (Answer(200, b"<html>Back soon</html>"), SupplierUnavailable, "no JSON: '<html>Back soon"),
     (Answer(200, b"[" * 100_000), SupplierUnavailable, "no JSON"),
-    (Answer(200, b"NaN"), SupplierRefused, 'no GraphQL: "NaN"'),
+    (Answer(200, b"NaN"), SupplierRefused, "no GraphQL: 'NaN'"),
     (Answer(302, b""), SupplierRefused, "answered 302"),
     (Answer(404, b"<html>"), SupplierRefused, "answered 404"),
     (Answer(405, b"Method Not Allowed"), SupplierRefused, "answered 405"),
@@ -61,12 +63,12 @@ ANY_ANSWER = [
     (said({"errors": errors("Unauthenticated")}), TokenRefused, "Unauthenticated"),
     (said({"errors": errors("Unauthorized")}, 400), TokenRefused, "Unauthorized"),
     (said({"errors": errors("?", "UNAUTHENTICATED")}), TokenRefused, "200: ?"),
-    (said({"errors": errors("Unknown field")}, 400), SupplierRefused, "400: Unknown field"),
+    (said({"errors": errors("Unknown field")}, 400), RequestRefused, "400: Unknown field"),
     (said({"errors": errors("Denied")}, 403), SupplierRefused, "403: Denied"),
     (said({"data": {}}, 404), SupplierRefused, "404: no error given"),
     (
         said({"errors": errors("No such field", "GRAPHQL_VALIDATION_FAILED")}),
-        SupplierRefused,
+        RequestRefused,
         "No such field",
     ),
     (said({"errors": errors("boom", "INTERNAL_SERVER_ERROR")}), SupplierUnavailable, "boom"),
@@ -159,7 +161,7 @@ def test_what_is_no_page_has_its_name(answer: Answer, error: type[FacetError], s
         (said({"data": {"authenticate": {}}}), SupplierRefused, "username_and_password is missing"),
         (said({"errors": errors("boom"), "data": None}), SupplierUnavailable, "boom"),
         (Answer(200, b"<html>"), SupplierUnavailable, "no JSON"),
-        (said({"errors": errors("Cannot query field")}, 400), SupplierRefused, "Cannot query"),
+        (said({"errors": errors("Cannot query field")}, 400), RequestRefused, "Cannot query"),
     ],
 )
 def test_a_login_that_fails_has_its_name(
@@ -169,6 +171,14 @@ def test_a_login_that_fails_has_its_name(
         read_session(answer)
     assert type(raised.value) is error
     assert says in str(raised.value)
+
+
+@given(st.integers(0, 200), st.sampled_from([200, 401, 403]))
+def test_a_login_that_was_cut_off_shows_no_token(kept: int, status: int) -> None:
+    whole = said({"data": {"authenticate": {"username_and_password": SESSION}}}).body
+    with pytest.raises(FacetError) as raised:
+        read_session(Answer(status, whole[: min(kept, len(whole) - 1)]))
+    assert "eyJ" not in "".join(traceback.format_exception(raised.value))
 
 
 @pytest.mark.parametrize(
@@ -211,8 +221,9 @@ def test_a_null_item_carries_the_error_that_made_it() -> None:
     assert null.offer_id is None
     assert json.loads(null.payload) == {
         "null_item": True,
+        "position": 1,
         "message": "Enum cannot represent",
-        "error": entry,
+        "error": entry | {"path": ["diamond", "certificate"]},
     }
     assert first.offer_id
     assert last.offer_id
@@ -220,7 +231,12 @@ def test_a_null_item_carries_the_error_that_made_it() -> None:
 
 def test_a_null_item_without_an_error_is_one_all_the_same() -> None:
     (null,) = read_offers(page(None))
-    assert json.loads(null.payload) == {"null_item": True, "message": None, "error": None}
+    assert json.loads(null.payload) == {
+        "null_item": True,
+        "position": 0,
+        "message": None,
+        "error": None,
+    }
 
 
 def test_an_error_about_a_field_of_an_item_leaves_the_item() -> None:

@@ -17,12 +17,13 @@ from pydantic import SecretStr
 
 from shared.edge import Edge
 from shared.errors import SupplierBusy, SupplierRefused
-from shared.feeds import FEEDS, feed
-from shared.feeds.base import Feed, RawOffer, Slice, SlicedSource, Span, SupplierSettings
+from shared.feeds import sliced
+from shared.feeds.base import RawOffer, Slice, SlicedFeed, SlicedSource, Span, SupplierSettings
 from shared.feeds.nivoda import NivodaSource, _Token
 from tests.feeds.conftest import MakeEdge
 
-BOTH = pytest.mark.parametrize("found", FEEDS.values(), ids=FEEDS)
+FEEDS = ("nivoda-natural", "nivoda-labgrown")
+BOTH = pytest.mark.parametrize("found", [sliced(name) for name in FEEDS], ids=FEEDS)
 
 
 @contextmanager
@@ -59,7 +60,7 @@ def read_all(source: SlicedSource, part: Slice) -> list[RawOffer]:
 
 @BOTH
 def test_a_whole_feed_becomes_stones(
-    found: Feed, endpoint: str, supplier: SupplierSettings, make_edge: MakeEdge
+    found: SlicedFeed, endpoint: str, supplier: SupplierSettings, make_edge: MakeEdge
 ) -> None:
     source = found.open(at(supplier, endpoint), make_edge(None))
     offers = read_all(source, Slice())
@@ -73,7 +74,7 @@ def test_a_whole_feed_becomes_stones(
 
 @BOTH
 def test_slices_that_tile_hold_every_offer(
-    found: Feed, endpoint: str, supplier: SupplierSettings, make_edge: MakeEdge
+    found: SlicedFeed, endpoint: str, supplier: SupplierSettings, make_edge: MakeEdge
 ) -> None:
     source = found.open(at(supplier, endpoint), make_edge(None))
     edges = [0, 150, 200, 1_000, 3_000, None]
@@ -88,7 +89,7 @@ def test_slices_that_tile_hold_every_offer(
 def test_a_slice_of_shapes_and_labs_is_what_it_says(
     endpoint: str, supplier: SupplierSettings, make_edge: MakeEdge
 ) -> None:
-    found = feed("nivoda-natural")
+    found = sliced("nivoda-natural")
     source = found.open(at(supplier, endpoint), make_edge(None))
     part = Slice(shapes=("OVAL", "PEAR"), labs=("GIA",))
     stones = found.map_offers([offer.payload for offer in read_all(source, part)]).stones
@@ -99,16 +100,16 @@ def test_a_slice_of_shapes_and_labs_is_what_it_says(
 
 @BOTH
 def test_the_contract_is_found_kept(
-    found: Feed, endpoint: str, supplier: SupplierSettings, make_edge: MakeEdge
+    found: SlicedFeed, endpoint: str, supplier: SupplierSettings, make_edge: MakeEdge
 ) -> None:
-    assert found.check(at(supplier, endpoint), make_edge(None)) == (True, [])
+    assert found.check(at(supplier, endpoint), make_edge(None)).findings == []
 
 
 def test_a_wrong_password_is_refused_and_never_shown(
     endpoint: str, supplier: SupplierSettings, make_edge: MakeEdge
 ) -> None:
     wrong = at(supplier, endpoint, password=SecretStr("guessed"))
-    source = feed("nivoda-natural").open(wrong, make_edge(None))
+    source = sliced("nivoda-natural").open(wrong, make_edge(None))
     with pytest.raises(SupplierRefused, match="refused the login") as raised:
         source.count(Slice())
     assert raised.value.hint == "check FACET_NIVODA_USERNAME and FACET_NIVODA_PASSWORD"
@@ -118,7 +119,7 @@ def test_a_wrong_password_is_refused_and_never_shown(
 def test_a_wrong_path_is_refused(
     endpoint: str, supplier: SupplierSettings, make_edge: MakeEdge
 ) -> None:
-    source = feed("nivoda-natural").open(at(supplier, endpoint + "-not"), make_edge(None))
+    source = sliced("nivoda-natural").open(at(supplier, endpoint + "-not"), make_edge(None))
     with pytest.raises(SupplierRefused, match="answered 404") as raised:
         source.count(Slice())
     assert raised.value.hint == "check FACET_NIVODA_URL"
@@ -129,7 +130,7 @@ def test_a_token_that_is_no_good_costs_one_login(
     endpoint: str, supplier: SupplierSettings, make_edge: MakeEdge, token: str
 ) -> None:
     source = NivodaSource(at(supplier, endpoint), make_edge(None), labgrown=False)
-    source._token = _Token(token, renew_at=math.inf)
+    source._known.token = _Token(token, renew_at=math.inf)
     assert source.count(Slice()) > 600
     assert source.requests() == 3  # refused, login, count
     assert source.count(Slice()) > 600
@@ -144,7 +145,7 @@ def test_no_request_is_above_the_limit_and_each_is_counted(
         limited = at(supplier, url, requests_per_s=40.0)
         edges = [Edge.for_account(limited, client) for _ in range(2)]
         for edge, name in zip(edges, FEEDS, strict=True):
-            assert read_all(feed(name).open(limited, edge), Slice(price=Span(0, None)))
+            assert read_all(sliced(name).open(limited, edge), Slice(price=Span(0, None)))
     came_s = [json.loads(line)["mono_ms"] / 1_000 for line in log.read_text().splitlines()]
     worst = max(sum(start <= came < start + 1 for came in came_s) for start in came_s)
     assert worst <= 40
@@ -159,7 +160,7 @@ def test_a_limit_that_leaves_no_room_is_busy_not_broken(
 ) -> None:
     limited = at(supplier, endpoint, requests_per_s=0.01, wait_s_max=0.1)
     edge = Edge.for_account(limited, client)
-    source = feed("nivoda-natural").open(limited, edge)
+    source = sliced("nivoda-natural").open(limited, edge)
     started = time.monotonic()
     with pytest.raises(SupplierBusy) as raised:  # the login took the one slot
         source.count(Slice())

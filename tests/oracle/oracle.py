@@ -5,20 +5,22 @@ read from the simulator's stock itself, not over the network.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import yaml
 
-from simulator.stock import Stock
 from tests.oracle.reading import COLUMNS, Refused, Stone, read
 from tests.pricing import reference
 
 # What is compared of a stone, to the cent.
 COMPARED = (*COLUMNS, "price_cents", "price_currency", "rule", "ruleset_id")
+
+PRICE = ("price_cents", "price_currency")
 
 AVAILABLE = "AVAILABLE"  # only such stones are asked for
 
@@ -85,8 +87,15 @@ def load(path: Path) -> Rules:
     return found
 
 
+class Stocked(Protocol):
+    """Whatever knows the items of a supplier; the simulator's stock does."""
+
+    def items(self, labgrown: bool) -> Iterable[Mapping[str, Any]]:
+        """The complete item of every stone of a kind."""
+
+
 def offered(
-    stock: Stock,
+    stock: Stocked,
     kind: str,
     rules: Rules,
     ruleset_id: int,
@@ -99,22 +108,43 @@ def offered(
     kind    natural or labgrown
     known   where the present prices are, for the guards of a rise and a fall
     """
+    there = (
+        (item["id"], item)
+        for item in stock.items(kind == "labgrown")
+        if item["diamond"]["availability"] == AVAILABLE
+    )
+    reading = partial(read, kind=kind)
+    return at_our_prices(there, reading, rules, ruleset_id, feed=feed, known=known)
+
+
+def at_our_prices(
+    there: Iterable[tuple[str, Any]],
+    reading: Callable[[Any], Stone],
+    rules: Rules,
+    ruleset_id: int,
+    *,
+    feed: str,
+    known: Catalogue = NOTHING,
+) -> Offered:
+    """What these offers are, priced.
+
+    there    offer ids with what the supplier says; of two with one id the later counts
+    reading  what the supplier says → the stone; raises Refused
+    """
     stones: dict[str, Stone] = {}
     rejected: dict[str, str] = {}
-    for item in stock.items(kind == "labgrown"):
-        if item["diamond"]["availability"] != AVAILABLE:
-            continue
+    for offer_id, said in there:
         try:
-            stone = read(item, kind)
+            stone = reading(said)
         except Refused as refusal:
-            rejected[item["id"]] = str(refusal)
+            rejected[offer_id] = str(refusal)
             continue
-        present = _present_price(known.get(item["id"]), rules["currency"])
+        present = _present_price(known.get(offer_id), rules["currency"])
         priced = reference.price(rules, stone | {"feed": feed, "present_price_cents": present})
         if priced.refusal is not None:
-            rejected[item["id"]] = priced.refusal
+            rejected[offer_id] = priced.refusal
             continue
-        stones[item["id"]] = stone | {
+        stones[offer_id] = stone | {
             "price_cents": priced.price,
             "price_currency": rules["currency"],
             "rule": priced.rule,
@@ -137,7 +167,7 @@ def after_run(before: Catalogue, now: Offered, *, delists: bool = True) -> Outco
             continue
         (inserted if known is None else changed).add(offer_id)
         catalogue[offer_id] = Kept(stone, None)
-        if known is None or known.stone["price_cents"] != stone["price_cents"]:
+        if known is None or any(known.stone[name] != stone[name] for name in PRICE):
             changes[offer_id] = _price_change(known, stone)
     for offer_id, known in before.items():
         if known.off_sale is not None or offer_id in now.stones:

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from consolidator.pricing.engine import PRICED_SCHEMA, SLICE_STONES, Engine, compile_ruleset
-from consolidator.pricing.ruleset import load_ruleset
+from consolidator.pricing.ruleset import DatedRate, load_ruleset
 from shared.errors import BadMessage
 from shared.stone import STONE_SCHEMA
 from tests.pricing.writing import FRAME_SCHEMA, frame, make_stone, ruleset_text
@@ -223,27 +223,34 @@ def test_what_cannot_be_priced_is_refused_with_its_amounts(
     assert (row["price_cents"] is None) == (refusal is not None)
 
 
-def test_rates_given_stand_for_those_of_the_file() -> None:
+def test_rates_given_go_before_those_of_the_file() -> None:
     ruleset = load_ruleset(ruleset_text("price: {add: 1}", rates=RATES), "f")
     stones = frame([make_stone(cost_currency="EUR"), make_stone(cost_currency="GBP")])
     assert compile_ruleset(ruleset).price(stones)["shop_cost_cents"].to_list() == [115_000, None]
-    given = compile_ruleset(ruleset, {"GBP": Decimal("1.3")}).price(stones)
-    assert given["shop_cost_cents"].to_list() == [None, 130_000]
-    assert given["refusal"].to_list() == ["no_rate", None]
+    given = compile_ruleset(ruleset, {"GBP": rate("1.3")}).price(stones)
+    assert given["shop_cost_cents"].to_list() == [115_000, 130_000]
+    given = compile_ruleset(ruleset, {"EUR": rate("1.2")}).price(stones)
+    assert given["shop_cost_cents"].to_list() == [120_000, None]
+    assert given["refusal"].to_list() == [None, "no_rate"]
 
 
-@pytest.mark.parametrize("rate", ["0", "-1", "NaN", "Infinity", "1.0000000001", "1234567.1"])
-def test_a_rate_that_the_sums_cannot_hold_is_refused(rate: str) -> None:
-    ruleset = load_ruleset(ruleset_text("price: {add: 1}"), "f")
+def rate(worth: str) -> DatedRate:
+    return DatedRate.model_validate(
+        {"rate": Decimal(worth), "as_of": "2026-01-01", "source": "the bank"}
+    )
+
+
+@pytest.mark.parametrize("worth", ["0", "-1", "NaN", "Infinity", "1.0000000001", "1234567.1"])
+def test_a_rate_that_the_sums_cannot_hold_is_refused(worth: str) -> None:
     with pytest.raises(ValueError, match="a rate"):
-        compile_ruleset(ruleset, {"GBP": Decimal(rate)})
+        rate(worth)
 
 
 def test_one_engine_is_made_for_one_content_and_its_rates() -> None:
     text = ruleset_text("price: {add: 1}")
     first = compile_ruleset(load_ruleset(text, "one.yaml"))
     assert compile_ruleset(load_ruleset(text + "# the same\n", "two.yaml")) is first
-    assert compile_ruleset(load_ruleset(text, "one.yaml"), {"EUR": Decimal(1)}) is not first
+    assert compile_ruleset(load_ruleset(text, "one.yaml"), {"EUR": rate("1")}) is not first
 
 
 def test_rows_stay_in_order_over_slices() -> None:

@@ -13,8 +13,8 @@ from scheduler.steward import close_runs
 from shared import ledger, runs
 from shared.db import transaction
 from shared.errors import ClaimLost, Stopped, SupplierUnavailable
-from shared.feeds import feed
-from shared.feeds.base import Feed, Slice
+from shared.feeds import sliced
+from shared.feeds.base import Slice, SlicedFeed
 from shared.ledger import Claim, Kind
 from shared.settings import Settings, load
 from tests.builders import FEED, claim, insert_partition, open_run, rows
@@ -23,9 +23,9 @@ from tests.fakes import SLICING, PricedSource
 SPREAD = [(100 + 7 * n, 50 + n % 60) for n in range(900)]
 
 
-def small_feed() -> Feed:
+def small_feed() -> SlicedFeed:
     """The real mapping with a small supplier's limits."""
-    return replace(feed(FEED), slicing=SLICING._replace(depth=200))
+    return replace(sliced(FEED), slicing=SLICING._replace(depth=200))
 
 
 def given_settings(**wanted: str) -> Settings:

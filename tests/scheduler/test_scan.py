@@ -165,6 +165,19 @@ def test_a_supplier_that_stays_busy_is_its_error_at_the_deadline() -> None:
         drive(answer, deadline_s=0.2)
 
 
+def test_a_call_that_is_to_wait_an_hour_is_lost_and_the_others_go_on() -> None:
+    supplier, refusals = spread_out(), iter([SupplierBusy("429", retry_after_s=3_600)] * 2)
+
+    def answer(part: Slice) -> int:
+        if part.price is not None and (error := next(refusals, None)) is not None:
+            raise error
+        return len(supplier.inside(part))
+
+    plan = drive(answer)
+    assert_covers(plan)
+    assert (plan.failed, plan.total, plan.why_stopped) == (2, 300, "even")
+
+
 def test_what_the_heartbeat_raises_ends_the_scan() -> None:
     beats = iter(range(3))
 

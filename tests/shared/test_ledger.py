@@ -11,7 +11,15 @@ from sqlalchemy.exc import IntegrityError
 from scheduler import steward
 from shared import ledger
 from shared.db import transaction
-from shared.errors import ClaimLost, Stopped, SupplierBusy, SupplierUnavailable
+from shared.errors import (
+    BrokerUnavailable,
+    ClaimLost,
+    Stopped,
+    SupplierBusy,
+    SupplierUnavailable,
+    Throttled,
+    Transient,
+)
 from tests.builders import (
     LEASE_S,
     claim,
@@ -139,6 +147,26 @@ def test_who_was_asked_to_stop_loses_neither_attempt_nor_time(engine: Engine) ->
         ledger.retry(tx, held, Stopped("asked to stop"))
     assert item_now(engine, held.item_id)["attempts"] == 0
     assert claim(engine, held.item_id) is not None
+
+
+@pytest.mark.parametrize(
+    ("error", "attempts"),
+    [
+        (SupplierBusy("our limit is used up"), 0),
+        (BrokerUnavailable("no Redis"), 0),
+        (Throttled("429"), 1),
+        (SupplierUnavailable("down"), 1),
+    ],
+)
+def test_what_was_not_even_tried_uses_no_attempt(
+    engine: Engine, error: Transient, attempts: int
+) -> None:
+    held = held_item(engine)
+    with transaction(engine) as tx:
+        assert ledger.retry(tx, held, error) == "due"
+        waits = tx.execute(text("SELECT not_before > now() FROM work_items WHERE kind = 'fetch'"))
+        assert waits.scalar_one()
+    assert item_now(engine, held.item_id)["attempts"] == attempts
 
 
 def test_the_last_attempt_makes_a_dead_letter_with_the_error(engine: Engine) -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from simulator import faults
 from simulator.board import Board
-from simulator.faults import BadFaultError
-from simulator.switches import SWITCHES, Hang, Slow, StoneSwitch
+from simulator.faults import SWITCHES, BadFaultError
+from simulator.switches import Hang, Slow, StoneSwitch
 from tests.simulator.asking import COUNT, PAGE
 from tests.simulator.faulty import Faulty
 
@@ -187,7 +187,9 @@ def test_the_board_forgets_old_arrivals() -> None:
 
 def test_the_documented_switches_are_all_there() -> None:
     documented = """short-page endless count-drift churn inverted-strays token-expiry waf throttle
-    slow hang deep-offset big-limit null-item null-labgrown dirty-values twins dead-media cents"""
+    slow hang deep-offset big-limit null-item null-labgrown dirty-values twins dead-media cents
+    empty-200 json-error stale layout header wrong-kind no-prices two-files short-file ragged
+    encoding"""
     assert set(documented.split()) | {"reset", "truncated", "server-error", "schema-drift"} == set(
         SWITCHES
     )

@@ -42,6 +42,23 @@ def test_another_schema_is_refused_with_the_command_that_helps(
     assert caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("oldest", "runs"), [(db.versions()[-1], True), ("0001", True), ("9998", False)]
+)
+def test_code_runs_on_a_later_schema_that_says_it_serves_it(
+    engine: Engine, oldest: str, runs: bool
+) -> None:
+    """Between migrating and restarting, the processes of the release before may start again."""
+    with transaction(engine) as tx:
+        tx.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        tx.execute(text("UPDATE schema_serves SET oldest = :oldest"), {"oldest": oldest})
+    if runs:
+        db.require_schema(engine)
+    else:
+        with pytest.raises(OldSchema, match="9999, which this release does not know"):
+            db.require_schema(engine)
+
+
 def test_a_database_that_is_down_is_a_sentence_without_its_password() -> None:
     engine = db.connect("postgresql+psycopg://facet:hush-hush@127.0.0.1:9/facet")
     with pytest.raises(DatabaseUnavailable) as caught:

@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 from sql import query, statements
 
 ROOT = Path(__file__).parents[2]
+STAGING = ("make_staging", "make_price_staging")  # the tables that other statements read
 ROOMS = ("cli", "consolidator", "scheduler", "shared", "worker")
 
 
@@ -27,17 +28,18 @@ def test_the_statement_is_sound(name: str, engine: Engine) -> None:
     with engine.connect() as connection:
         driver = connection.connection.driver_connection
         assert driver is not None
-        if name == "make_staging":
+        if name in STAGING:
             driver.execute(plain)
             return
-        driver.execute(statements()["make_staging"])
+        for made in STAGING:
+            driver.execute(statements()[made])
         driver.execute(f"PREPARE checked AS {plain}")
 
 
 @pytest.mark.parametrize("name", sorted(statements()))
 def test_the_statement_has_a_caller(name: str) -> None:
     quoted = f'"{name}"'
-    sources = (path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
+    sources = (path for room in (*ROOMS, "sql") for path in (ROOT / room).rglob("*.py"))
     assert any(quoted in path.read_text(encoding="utf-8") for path in sources)
 
 
@@ -50,7 +52,12 @@ def test_the_statement_says_what_it_does(name: str) -> None:
 
 def test_nobody_writes_sql_outside_the_sql_room() -> None:
     """COPY and one streamed read aside, which go through psycopg's own protocol."""
-    allowed = {"consolidator/fold.py", "scheduler/cut.py", "worker/fetch.py"}
+    allowed = {
+        "consolidator/fold.py",
+        "consolidator/stock.py",
+        "scheduler/cut.py",
+        "worker/fetch.py",
+    }
     found = subprocess.run(
         ["git", "grep", "-lE", r"\b(SELECT|INSERT INTO|UPDATE|DELETE FROM)\b [a-z*]", "--", *ROOMS],
         cwd=ROOT,

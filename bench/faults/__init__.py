@@ -1,0 +1,1 @@
+"""The fault campaign: `python -m bench.faults --help`; docs/reliability.md has its figures."""

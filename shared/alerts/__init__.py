@@ -1,0 +1,1 @@
+"""Incidents and alerts: what wants a person, and how it reaches one."""

@@ -1,0 +1,22 @@
+"""Incidents, alerts and their deliveries, and what the watch remembers."""
+
+from pathlib import Path
+
+from alembic import op
+
+from sql import run_script
+
+revision = "0006"
+down_revision = "0005"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Run the file of the same name."""
+    run_script(op.get_bind(), Path(__file__).with_suffix(".sql"))
+
+
+def downgrade() -> None:
+    """What was told to whom would be lost."""
+    raise NotImplementedError("restore a backup")
