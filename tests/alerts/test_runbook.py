@@ -10,7 +10,7 @@ import pytest
 
 from scheduler import conditions
 from shared.alerts.kinds import KINDS, Sighting
-from tests.test_pages import COMING, commands
+from tests.test_pages import commands
 
 PAGE = Path(__file__).parents[2] / "docs" / "alerts.md"
 ROW: dict[str, Any] = {
@@ -72,7 +72,7 @@ def table() -> dict[str, str]:
 
 def exists(command: str) -> bool:
     words = command.split()
-    known = commands().keys() | COMING
+    known = commands().keys()
     return any(" ".join(words[:n]) in known for n in (3, 2))
 
 

@@ -215,6 +215,6 @@ def test_an_experiment_is_reported_arm_by_arm(engine: Engine, services: Services
     control, variant = lines("ruleset", "report", **services)
     assert (control["arm"], variant["arm"]) == ("control", "variant")
     assert control["stones"] + variant["stones"] == 20
-    done = facet("ruleset", "report", **services, COLUMNS="80")
+    done = facet("ruleset", "report", **services, FORCE_COLOR="1", TERM="dumb", COLUMNS="80")
     assert "50 % of the stones" in done.stderr
     assert max(map(len, done.stdout.splitlines())) <= 80

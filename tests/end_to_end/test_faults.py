@@ -174,9 +174,9 @@ def anew(engine: Engine, item_id: int) -> Message:
 
 
 def landed(engine: Engine, item_id: int) -> Any:
-    """How far a fetch has got, and whether a plan has its check; for other work always the same."""
+    """How far a fetch has got, whether a plan has its check, and whether the work is done."""
     statement = """
-        SELECT p.landed, c.check_id
+        SELECT p.landed, c.check_id, w.state = 'done' AS done
           FROM work_items AS w
           LEFT JOIN partitions AS p USING (partition_id)
           LEFT JOIN feed_checks AS c ON c.run_id = w.run_id
