@@ -60,8 +60,9 @@ def replay(tx: Connection, dead_letter_id: int, *, actor: str, because: str) -> 
     """Make the work behind a dead letter due again, with all its attempts; returns its item.
 
     It goes on from what was committed. Its run, if that has ended, is reconciled anew once this
-    work has closed. Of two who replay it at once the second is told that it was replayed. Raises
-    NotNow, with the reason, where it cannot be replayed.
+    work has closed; a reprice that failed is open until then. Of two who replay it at once the
+    second is told that it was replayed. Raises NotNow, with the reason, where it cannot be
+    replayed.
     """
     letter = _held(tx, dead_letter_id)
     if letter.settled_how == "replayed":
@@ -88,6 +89,8 @@ def replay(tx: Connection, dead_letter_id: int, *, actor: str, because: str) -> 
             f"run {letter.run_id} takes no more work",
             hint=f"`facet run show {str(letter.run_id)[:8]}`",
         )
+    if letter.kind == "reprice":
+        _reopen_reprice(tx, letter.item_id)
     _settle(tx, dead_letter_id, "replayed")
     return int(letter.item_id)
 
@@ -145,6 +148,15 @@ def _refuse_hopeless(letter: Row[Any]) -> None:
         raise NotNow(f"run {run} failed before it had a plan: {letter.run_reason}", hint=anew)
     if not letter.kept:
         raise NotNow(f"the raw offers of run {run} are kept no more", hint=anew)
+
+
+def _reopen_reprice(tx: Connection, item_id: int) -> None:
+    found = tx.execute(query("reopen_reprice"), {"item_id": item_id}).one()
+    if not found.takes_work:
+        raise NotNow(
+            f"reprice {found.reprice_id} is {found.state}, and a later one prices its stones",
+            hint="`facet ruleset status`",
+        )
 
 
 def _ending(letter: Row[Any]) -> dict[str, Any]:

@@ -64,7 +64,8 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--state", type=Path, help="default: .faults/SEED.jsonl")
     run.add_argument("--part", choices=PARTS, nargs="+", default=list(PARTS))
     run.add_argument("--scale", type=float, default=1.0, help="of the nemeses' rounds and steps")
-    run.add_argument("--pairs", type=int, help="so many of the ordered pairs; default: all")
+    run.add_argument("--chains", type=int, help="so many of the pairs' chains; default: all")
+    run.add_argument("--share", type=_share, default=(1, 1), help="of several at once, as 2/3")
     run.add_argument("--minutes", type=float, help="stop after this time; what is left comes next")
     run.set_defaults(function=_run)
 
@@ -107,16 +108,18 @@ def _run(wanted: argparse.Namespace) -> int:
         counts = {name: max(1, round(wanted.scale * n)) for name, n in NEMESES.items()}
         specs += campaign.nemeses(rng, counts)
     if "pairs" in wanted.part:
-        specs += campaign.pairs(Random(wanted.seed))[: wanted.pairs]
+        specs += campaign.pairs(Random(wanted.seed))[: wanted.chains]
+    number, of = wanted.share
+    specs = specs[number - 1 :: of]
     for _ in campaign.run(specs, wanted.seed, state, until=until, keep=path.with_suffix(".kept")):
         pass
     if "machine" in wanted.part:
-        _steps(state, wanted.seed, round(wanted.scale * STEPS), until)
+        _steps(state, wanted.seed, round(wanted.scale * STEPS), until, wanted.share)
     caught = controlled = None
     if "mutants" in wanted.part and (until is None or time.monotonic() < until):
-        caught = mutants.hunt(mutants.MUTANTS, wanted.seed)
+        caught = mutants.hunt(mutants.MUTANTS[number - 1 :: of], wanted.seed)
         mutants.show(caught)
-    if "controls" in wanted.part and (until is None or time.monotonic() < until):
+    if number == 1 and "controls" in wanted.part and (until is None or time.monotonic() < until):
         controlled = controls.measure(round(20 * wanted.scale) or 1, wanted.seed)
         controls.show(controlled)
     figures = _show([state])
@@ -132,9 +135,19 @@ def _run(wanted: argparse.Namespace) -> int:
     return report.finish(figures, aims_met=good)
 
 
-def _steps(state: State, seed: int, wanted: int, until: float | None) -> None:
+def _share(text: str) -> tuple[int, int]:
+    """Which of how many take turns, as `2/3`. Raises ValueError."""
+    number, of = (int(one) for one in text.split("/"))
+    if not 1 <= number <= of:
+        raise ValueError(text)
+    return number, of
+
+
+def _steps(
+    state: State, seed: int, wanted: int, until: float | None, share: tuple[int, int]
+) -> None:
     """The state machine's chunks that were not played yet."""
-    for number in range(max(1, wanted // machine.STEPS_A_CHUNK)):
+    for number in range(max(1, wanted // machine.STEPS_A_CHUNK))[share[0] - 1 :: share[1]]:
         spec = f"machine::{number}"
         if spec in state.results or (until is not None and time.monotonic() > until):
             continue
@@ -215,6 +228,7 @@ def _show(states: list[State]) -> dict[str, Any]:
     say(f"failpoints reached: {reached[0]} of {reached[1]}")
     for name in figures["points_not_reached"]:
         say(f"  not reached: {name}")
+    say(f"ordered pairs of kills: {figures['pairs_struck']:,} of {figures['pairs']:,}")
     kills = figures["kills_counted_for_pages"]
     say(f"pages fetched again: {figures['pages_again']} in {kills} kills")
     say(f"state machine: {figures['machine_steps']:,} steps")

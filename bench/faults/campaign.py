@@ -8,8 +8,9 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
@@ -24,6 +25,15 @@ from shared.errors import FacetError
 
 STONES = 150  # of each kind: three or four partitions of one to three pages
 STONES_BIG = 1_400  # so that a partition can outgrow its plan
+CHAIN = 6  # kills
+# A fold has four attempts: so few kills of a chain may strike whoever holds one.
+HELD_MAX = 3
+HELD_AT = frozenset(
+    {
+        *("claim.after_commit", "heartbeat.before_commit", "heartbeat.after_commit"),
+        *("fold.before_commit", "plan.before_commit", "check.before_commit", "check.after_commit"),
+    }
+)
 ROUNDS_A_WORLD = 60  # then a new one: a database that grows would slow the later rounds down
 
 
@@ -73,10 +83,55 @@ def points() -> list[Spec]:
 
 
 def pairs(rng: Random) -> list[Spec]:
-    """Every ordered pair of failpoints, shuffled, so that a part of them is a sample of all."""
-    made = [Spec("pair", f"{one}+{other}") for one in POINTS for other in POINTS]
-    rng.shuffle(made)
-    return sorted(made, key=lambda spec: spec.big)
+    """Every ordered pair of failpoints once, as neighbours in chains of kills.
+
+    The chains are shuffled, so that a part of them is a sample of all; those that need the larger
+    feed come last.
+    """
+    small = [(one, other) for one in POINTS for other in POINTS if not {one, other} & {*BIG}]
+    large = [(one, other) for one in POINTS for other in POINTS if {one, other} & {*BIG}]
+    made: list[Spec] = []
+    for steps in (small, large):
+        chains = [Spec("chain", "+".join(chain)) for chain in _chains(_walk(steps, rng))]
+        rng.shuffle(chains)
+        made += chains
+    return made
+
+
+def _walk(steps: Sequence[tuple[str, str]], rng: Random) -> list[str]:
+    """A way that takes each step once, as Hierholzer found it. From every point as many steps must
+    lead as lead to it."""
+    onward: dict[str, list[str]] = {}
+    for one, other in steps:
+        onward.setdefault(one, []).append(other)
+    for others in onward.values():
+        rng.shuffle(others)
+    way: list[str] = []
+    stack = [steps[0][0]]
+    while stack:
+        if onward[stack[-1]]:
+            stack.append(onward[stack[-1]].pop())
+        else:
+            way.append(stack.pop())
+    return way[::-1]
+
+
+def _chains(way: Sequence[str]) -> Iterator[list[str]]:
+    """Cut a walk into chains, each of which begins where the one before it ended."""
+    chain = [way[0]]
+    for point in way[1:]:
+        chain.append(point)
+        if len(chain) == CHAIN or sum(one in HELD_AT for one in chain) == HELD_MAX:
+            yield chain
+            chain = [point]
+    if len(chain) > 1:
+        yield chain
+
+
+def pairs_of(spec: Spec) -> set[tuple[str, str]]:
+    """The ordered pairs that a chain strikes; none of another scene."""
+    points = spec.what.split("+")
+    return set(pairwise(points)) if spec.scene == "chain" else set()
 
 
 def nemeses(rng: Random, counts: Mapping[str, int]) -> list[Spec]:
@@ -216,11 +271,15 @@ def total(results: Iterable[Result]) -> dict[str, Any]:
     played = list(results)
     faults, kinds, reached = Counter[str](), Counter[str](), Counter[str]()
     times = sorted(one for result in played for one in result.recovered_s)
+    struck: set[tuple[str, str]] = set()
     again = killed = 0
     for result in played:
         faults.update(result.faults)
         reached.update(result.reached)
         kinds.update({kind for kind, _ in result.violations})
+        struck |= {
+            pair for pair in pairs_of(Spec.read(result.id)) if not {*pair} & {*result.missed}
+        }
         if not result.id.startswith(("moving", "messages", "supplier")):
             again += result.pages_again
             killed += sum(result.faults.get(name, 0) for name in ("kill", "child"))
@@ -240,6 +299,8 @@ def total(results: Iterable[Result]) -> dict[str, Any]:
         "points_reached": sum(name in reached for name in scenes.POINTS),
         "points": len(scenes.POINTS),
         "points_not_reached": [name for name in scenes.POINTS if name not in reached],
+        "pairs_struck": len(struck),
+        "pairs": len(POINTS) ** 2,
         "missed": sorted({name for result in played for name in result.missed}),
     }
 

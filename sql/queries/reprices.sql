@@ -57,6 +57,22 @@ UPDATE reprices AS r
                     WHERE b.reprice_id = o.reprice_id AND w.finished_at IS NULL)
 RETURNING r.reprice_id, r.state, r.cause;
 
+-- name: reopen_reprice
+-- The reprice of a batch that is to be done after all: one that failed is open again, unless another is.
+-- Whether it takes work now.
+WITH reopened AS (
+    UPDATE reprices AS r
+       SET state = 'open', why_ended = NULL, finished_at = NULL
+      FROM reprice_batches AS b
+     WHERE b.item_id = :item_id AND r.reprice_id = b.reprice_id AND r.state = 'failed'
+       AND NOT EXISTS (SELECT FROM reprices WHERE state = 'open')
+    RETURNING r.reprice_id
+)
+SELECT r.reprice_id, r.state, r.state = 'open' OR EXISTS (SELECT FROM reopened) AS takes_work
+  FROM reprice_batches AS b
+  JOIN reprices AS r USING (reprice_id)
+ WHERE b.item_id = :item_id;
+
 -- name: reprice_batch
 SELECT b.reprice_id, b.stone_low, b.stone_high, r.cause, r.actor
   FROM reprice_batches AS b

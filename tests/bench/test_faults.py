@@ -3,6 +3,7 @@
 import socket
 import threading
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 
@@ -52,9 +53,12 @@ def test_there_are_enough_planted_bugs_and_each_has_who_should_catch_it() -> Non
 
 def test_a_campaign_kills_at_every_failpoint_and_at_every_ordered_pair() -> None:
     points = {spec.what for spec in campaign.points() if spec.scene == "point"}
-    pairs = [spec.what for spec in campaign.pairs(Random(1))]
+    chains = campaign.pairs(Random(1))
+    pairs = [pair for spec in chains for pair in pairwise(spec.what.split("+"))]
     assert points == set(failpoints.NAMES)
     assert len(pairs) == len(set(pairs)) == len(points) ** 2
+    assert {one for spec in chains for one in campaign.pairs_of(spec)} == set(pairs)
+    assert [spec.big for spec in chains] == sorted(spec.big for spec in chains)
 
 
 def test_the_same_seed_gives_the_same_rounds_and_each_can_be_named() -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, text
 from consolidator import reprices, rulesets
 from consolidator.reprice import Repriced, reprice_batch
 from scheduler import steward
-from shared import ledger
+from shared import dead_letters, ledger
 from shared.db import transaction
 from shared.errors import ClaimLost, NotNow
 from shared.ledger import Claim
@@ -263,6 +263,41 @@ def test_a_batch_that_was_given_up_makes_the_reprice_fail(engine: Engine) -> Non
         "failed",
         "1 batches are dead letters",
     )
+
+
+def give_up(engine: Engine) -> int:
+    """Bury the batch that is due, and close its reprice; returns the dead letter."""
+    (held,) = claims(engine)
+    with transaction(engine) as tx:
+        ledger.bury(tx, held, reason="bug", error="a test")
+        letter = dead_letters.letter_of(tx, held.item_id)
+    assert letter is not None
+    assert steward.close_reprices(engine) == 1
+    return letter
+
+
+def test_a_batch_that_is_replayed_completes_its_reprice(engine: Engine) -> None:
+    activate(engine)
+    folded(engine, [offer()])
+    activate(engine, FIVE_TIMES)
+    letter = give_up(engine)
+    with transaction(engine) as tx:
+        dead_letters.replay(tx, letter, actor="ana", because="mended")
+    assert latest(engine)["state"] == "open"
+    assert drain(engine) == (1, 1, 0, 0)
+    assert (latest(engine)["state"], latest(engine)["why_ended"]) == ("done", None)
+
+
+def test_a_batch_of_a_reprice_that_a_later_one_overtook_is_not_replayed(engine: Engine) -> None:
+    activate(engine)
+    folded(engine, [offer()])
+    activate(engine, FIVE_TIMES)
+    letter = give_up(engine)
+    with transaction(engine) as tx:
+        reprices.ask(tx, actor="ana", reason="once more")
+    with transaction(engine) as tx, pytest.raises(NotNow, match="a later one prices its stones"):
+        dead_letters.replay(tx, letter, actor="ana", because="mended")
+    assert drain(engine) == (1, 1, 0, 0)
 
 
 def test_an_activation_waits_for_a_fold_under_the_ruleset_before(engine: Engine) -> None:
