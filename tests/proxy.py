@@ -34,31 +34,49 @@ class Wire:
                 client, _ = self._listener.accept()
                 server = socket.socket(socket.AF_UNIX)
                 server.connect(self._server)
+                deaf, gone = threading.Event(), threading.Event()
                 for one in (self._up, self._down):
-                    threading.Thread(target=one, args=(client, server), daemon=True).start()
+                    words = (client, server, deaf, gone)
+                    threading.Thread(target=one, args=words, daemon=True).start()
 
-    def _up(self, client: socket.socket, server: socket.socket) -> None:
+    def _up(
+        self,
+        client: socket.socket,
+        server: socket.socket,
+        deaf: threading.Event,
+        gone: threading.Event,
+    ) -> None:
         with suppress(OSError), closing(client), closing(server):
             while said := client.recv(65_536):
                 if COMMIT in said and self.cut is not None:
                     how, self.cut = self.cut, None
                     self.cuts += 1
-                    client.shutdown(socket.SHUT_RDWR)  # nobody hears an answer any more
+                    deaf.set()  # nobody hears an answer any more
                     if how == "unanswered":
                         server.sendall(said)
                         server.shutdown(socket.SHUT_WR)
-                        while server.recv(65_536):  # until the server has done it, and gone
-                            pass
+                        gone.wait()  # the server has done it
+                    client.shutdown(socket.SHUT_RDWR)
                     server.shutdown(socket.SHUT_RDWR)
                     return
                 server.sendall(said)
 
-    def _down(self, client: socket.socket, server: socket.socket) -> None:
-        with suppress(OSError):
-            while said := server.recv(65_536):
-                client.sendall(said)
-        with suppress(OSError):
-            client.shutdown(socket.SHUT_RDWR)
+    def _down(
+        self,
+        client: socket.socket,
+        server: socket.socket,
+        deaf: threading.Event,
+        gone: threading.Event,
+    ) -> None:
+        try:
+            with suppress(OSError):
+                while said := server.recv(65_536):
+                    if not deaf.is_set():
+                        client.sendall(said)
+            with suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
+        finally:
+            gone.set()
 
 
 @contextmanager

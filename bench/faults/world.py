@@ -136,6 +136,8 @@ class Simulated:
     def stop(self) -> None:
         self.process.terminate()
         self.process.wait(10)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
 
 
 class Member(NamedTuple):
@@ -214,6 +216,8 @@ class Fleet:
         except subprocess.TimeoutExpired:
             self._nursery.kill()
             self._nursery.wait()
+        if self._nursery.stdout is not None:
+            self._nursery.stdout.close()
 
     def _start(self, name: str) -> None:
         log = self._folder / f"{name}.log"

@@ -119,7 +119,13 @@ def _texts(values: Sequence[Any]) -> pl.Series:
         return pl.Series(values, dtype=pl.String)  # all of them are text already, or missing
     except TypeError:
         pass
-    if len(set(map(type, values)) - {str, type(None)}) == 1:
+    kinds = set(map(type, values)) - {type(None)}
+    if kinds == {int}:
+        try:
+            return pl.Series(values, dtype=pl.Int64).cast(pl.String)
+        except TypeError:  # beyond 64 bits
+            pass
+    if len(kinds - {str}) == 1:
         # Of one kind, equal values read alike: each is worded once. But 1, 1.0 and True are equal.
         words = {value: _text(value) for value in set(values)}
         return pl.Series([words[value] for value in values], dtype=pl.String)

@@ -118,10 +118,10 @@ WITH written AS (
     INSERT INTO price_changes (stone_id, old_price_cents, old_price_currency, new_price_cents,
                                price_currency,
                                old_cost_cents, new_cost_cents, cost_currency, ruleset_id, rule,
-                               rate_id, cause, reprice_id, actor)
+                               rate_id, cause, reprice_id, actor, changed_at)
     SELECT stone_id, previous_price_cents, previous_price_currency, price_cents, price_currency,
            previous_cost_cents, cost_cents, cost_currency, ruleset_id, rule,
-           rate_id, :cause, :reprice_id, :actor
+           rate_id, :cause, :reprice_id, :actor, clock_timestamp()
       FROM written
      WHERE previous_price_cents <> price_cents OR previous_price_currency <> price_currency
     RETURNING 1

@@ -45,14 +45,14 @@ DELETE FROM staged_stones AS s
           AND r.landed_on >= :landed_on AND r.landed_on = later.landed_on);
 
 -- name: lock_stones
--- Where rejected offers take stones off sale, which is a second write beside `upsert_stones`: lock
--- those and the staged ones before either, in the order in which everybody locks. Otherwise nothing
--- is locked.
+-- Where rejected offers may take stones off sale, which is a second write beside `upsert_stones`: lock
+-- those and the staged ones before either, in the order in which everybody locks. Whatever is on sale
+-- now: another fold may put it back on sale before ours gets there. Otherwise nothing is locked.
 WITH leaving AS (
     SELECT d.offer_id
       FROM rejected_offers AS x
       JOIN diamonds AS d ON d.feed = :feed AND d.offer_id = x.offer_id
-     WHERE x.partition_id = :partition_id AND (d.on_sale OR d.off_sale_reason = 'refused')
+     WHERE x.partition_id = :partition_id
 ), wanted AS (
     SELECT offer_id FROM leaving
      UNION
@@ -77,7 +77,10 @@ WITH latest AS (
 ), fresh AS (
     SELECT s.*
       FROM latest AS s
-      LEFT JOIN diamonds AS d ON d.feed = :feed AND d.offer_id = s.offer_id
+      LEFT JOIN LATERAL (
+           -- LIMIT: one look into the index for each offer, whatever the statistics say. Without it a
+           -- catalogue that has just been filled is read whole by each fold.
+           SELECT * FROM diamonds WHERE feed = :feed AND offer_id = s.offer_id LIMIT 1) AS d ON true
      WHERE d.offer_id IS NULL
         OR (d.read_at <= s.read_at
             AND (NOT d.on_sale OR d.missed_runs > 0 OR ROW(
@@ -187,10 +190,11 @@ WITH latest AS (
     INSERT INTO price_changes (stone_id, old_price_cents, old_price_currency, new_price_cents,
                                price_currency,
                                old_cost_cents, new_cost_cents, cost_currency, ruleset_id, rule,
-                               rate_id, cause, run_id, actor)
+                               rate_id, cause, run_id, actor, changed_at)
     SELECT stone_id, previous_price_cents, previous_price_currency, price_cents, price_currency,
            previous_cost_cents, cost_cents, cost_currency, ruleset_id, rule,
-           rate_id, 'feed', :run_id, 'consolidator'
+           rate_id, 'feed', :run_id, 'consolidator',
+           clock_timestamp()  -- once the stone is ours: so a stone's changes are in their order
       FROM written
      WHERE previous_price_cents IS DISTINCT FROM price_cents
         OR previous_price_currency IS DISTINCT FROM price_currency
