@@ -27,7 +27,7 @@ PAYLOADS = """
                    'width', '6.520', 'depth', '4.020', 'depthPercentage', '61.500',
                    'table', '57', 'girdle', 'MED - STK', 'culetSize', 'NON', 'labgrown', false,
                    'labgrown_type', NULL, 'treated', NULL, 'country_of_origin', NULL))) AS payload
-      FROM (SELECT n, (5000 * power(400, (n * 7919 % 1000003) / 1000003.0))::bigint AS price
+      FROM (SELECT n, (5000 * power(400, (n::bigint * 7919 % 1000003) / 1000003.0))::bigint AS price
               FROM generate_series(1, :offers) AS n) AS s"""
 DEARER = """
     UPDATE payloads

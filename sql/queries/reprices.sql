@@ -104,7 +104,7 @@ WITH written AS (
            previous_cost_cents = d.cost_cents,
            changed_at = CASE WHEN d.on_sale AND d.price_cents = s.price_cents
                                   AND d.price_currency = s.price_currency
-                             THEN d.changed_at ELSE now() END,
+                             THEN d.changed_at ELSE clock_timestamp() END,
            on_sale = true,
            off_sale_reason = NULL,
            off_sale_at = NULL
@@ -113,7 +113,8 @@ WITH written AS (
        AND d.stone_id >= :stone_low AND d.stone_id < :stone_high
     RETURNING d.stone_id, d.previous_price_cents, d.previous_price_currency, d.price_cents,
               d.price_currency,
-              d.previous_cost_cents, d.cost_cents, d.cost_currency, d.ruleset_id, d.rule, d.rate_id
+              d.previous_cost_cents, d.cost_cents, d.cost_currency, d.ruleset_id, d.rule, d.rate_id,
+              d.changed_at
 ), changes AS (
     INSERT INTO price_changes (stone_id, old_price_cents, old_price_currency, new_price_cents,
                                price_currency,
@@ -121,7 +122,7 @@ WITH written AS (
                                rate_id, cause, reprice_id, actor, changed_at)
     SELECT stone_id, previous_price_cents, previous_price_currency, price_cents, price_currency,
            previous_cost_cents, cost_cents, cost_currency, ruleset_id, rule,
-           rate_id, :cause, :reprice_id, :actor, clock_timestamp()
+           rate_id, :cause, :reprice_id, :actor, changed_at
       FROM written
      WHERE previous_price_cents <> price_cents OR previous_price_currency <> price_currency
     RETURNING 1

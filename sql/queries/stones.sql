@@ -111,7 +111,7 @@ WITH latest AS (
         depth_percent, table_percent, girdle, culet, eye_clean, brown, green, milky, origin,
         supplier_id, supplier_name, availability, image_url, video_url, delivery_days_min,
         delivery_days_max, discount_bp, cost_cents, cost_currency, price_cents, price_currency, rule,
-        ruleset_id, rate_id, experiment, arm, mapping_version, read_at, run_id)
+        ruleset_id, rate_id, experiment, arm, mapping_version, read_at, run_id, changed_at)
     SELECT :feed, offer_id, supplier_stone_id, kind, labgrown_type, treated, lab, certificate_number,
            certificate_url, shape, carat, color, fancy_color, fancy_intensity, fancy_overtone,
            clarity, cut, polish, symmetry, fluorescence, fluorescence_color, length_mm, width_mm,
@@ -119,7 +119,7 @@ WITH latest AS (
            origin, supplier_id, supplier_name, availability, image_url, video_url,
            delivery_days_min, delivery_days_max, discount_bp, cost_cents, cost_currency,
            price_cents, price_currency, rule,
-           ruleset_id, rate_id, experiment, arm, :mapping_version, read_at, :run_id
+           ruleset_id, rate_id, experiment, arm, :mapping_version, read_at, :run_id, clock_timestamp()
       FROM fresh
      ORDER BY offer_id
     ON CONFLICT (feed, offer_id) DO UPDATE SET
@@ -177,7 +177,7 @@ WITH latest AS (
         previous_price_cents = d.price_cents,
         previous_price_currency = d.price_currency,
         previous_cost_cents = d.cost_cents,
-        changed_at = now(),
+        changed_at = clock_timestamp(),  -- once the stone is ours: so its changes are in their order
         on_sale = true,
         off_sale_reason = NULL,
         off_sale_at = NULL,
@@ -185,7 +185,7 @@ WITH latest AS (
      WHERE d.read_at <= excluded.read_at
     RETURNING stone_id, xmax = 0 AS inserted, previous_price_cents, previous_price_currency, price_cents,
               price_currency,
-              previous_cost_cents, cost_cents, cost_currency, ruleset_id, rule, rate_id
+              previous_cost_cents, cost_cents, cost_currency, ruleset_id, rule, rate_id, changed_at
 ), changes AS (
     INSERT INTO price_changes (stone_id, old_price_cents, old_price_currency, new_price_cents,
                                price_currency,
@@ -193,8 +193,7 @@ WITH latest AS (
                                rate_id, cause, run_id, actor, changed_at)
     SELECT stone_id, previous_price_cents, previous_price_currency, price_cents, price_currency,
            previous_cost_cents, cost_cents, cost_currency, ruleset_id, rule,
-           rate_id, 'feed', :run_id, 'consolidator',
-           clock_timestamp()  -- once the stone is ours: so a stone's changes are in their order
+           rate_id, 'feed', :run_id, 'consolidator', changed_at
       FROM written
      WHERE previous_price_cents IS DISTINCT FROM price_cents
         OR previous_price_currency IS DISTINCT FROM price_currency
