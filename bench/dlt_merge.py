@@ -10,6 +10,7 @@ import tempfile
 import time
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import Engine, text
 
@@ -52,11 +53,16 @@ def _rows(engine: Engine, offers: int, found: list[rules.Bracket]) -> list[dict[
 def _once(engine: Engine, rows: list[dict[str, Any]], folder: str) -> float:
     import dlt  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415
 
-    url = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    url = engine.url.set(drivername="postgresql")
+    if "host" in url.query:  # the socket's folder: libpq reads it in a host's place, dlt only there
+        host, port = str(url.query["host"]), int(str(url.query["port"]))
+        url = url.set(host=quote(host, safe=""), port=port, query={})
     pipeline = dlt.pipeline(
         "bench",
         pipelines_dir=folder,
-        destination=dlt.destinations.postgres(credentials=url),
+        destination=dlt.destinations.postgres(
+            credentials=url.render_as_string(hide_password=False)
+        ),
         dataset_name=DATASET,
     )
     pages = (rows[start : start + PAGE_ROWS] for start in range(0, len(rows), PAGE_ROWS))

@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--latency-ms", type=float, default=300, help="the supplier takes so long for each")
     add("--workers", type=int, nargs="+", default=[1, 4, 16], help="a row of the table each")
     add("--landing-offers", type=int, default=20_000)
-    add("--landing-rounds", type=int, default=5)
+    add("--landing-rounds", type=int, default=9)
     return parser
 
 
@@ -195,11 +195,12 @@ def show(made: list[Row], landed: landing.Landed) -> None:
     """Both tables."""
     table(
         [name.replace("_", " ") for name in Row._fields],
-        made,
+        [row._replace(ratio=f"{row.ratio:.3f}") for row in made],  # type: ignore[arg-type]
         right=[name.replace("_", " ") for name in Row._fields],
     )
     columns = [name.replace("_", " ") for name in landing.Landed._fields]
-    table(columns, [landed], right=columns)
+    shown = landed._replace(ratio=f"{landed.ratio:.3f}")  # type: ignore[arg-type]
+    table(columns, [shown], right=columns)
 
 
 if __name__ == "__main__":

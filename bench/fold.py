@@ -251,7 +251,7 @@ def _report(found: dict[str, Any]) -> int:
         and min(found["ratios"]) >= AIM_SET_BASED
         and found["times_legacy"] >= AIM_LEGACY
         and min(found.get("times_dlt", [AIM_DLT])) >= AIM_DLT
-        and (found["two_processes"] >= AIM_TWO or (os.cpu_count() or 1) < 2)
+        and (found["two_processes"] >= AIM_TWO or (os.cpu_count() or 1) < CORES_FOR_TWO)
         and found["rules_200"] <= AIM_RULES
         and found["memory_mb"] <= AIM_MEMORY_MB
     )

@@ -27,7 +27,8 @@ from shared.feeds import sliced
 from shared.feeds.base import Page, RawOffer, Slice, SupplierSettings
 from shared.ledger import Claim
 from sql import query
-from worker.fetch import COPY_RAW_OFFERS, fetch_partition
+from worker.download import COPY_RAW_OFFERS
+from worker.fetch import fetch_partition
 from worker.reading import OVERLAP
 
 FEED = sliced("nivoda-natural")

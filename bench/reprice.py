@@ -49,7 +49,8 @@ FILL = """
            'AVAILABLE', 'https://images.example/' || md5(n::text), NULL, 3, 7, -3500, s.cost_cents,
            'USD', {price}, 'USD', 1, {rule}, 1, now(), gen_random_uuid()
       FROM (SELECT n, CASE WHEN n % 2 = 0 THEN 'natural' ELSE 'labgrown' END AS kind,
-                   (5000 * power(400, (n * 7919 % 1000003) / 1000003.0))::bigint AS cost_cents
+                   (5000 * power(400, (n::bigint * 7919 % 1000003) / 1000003.0))::bigint
+                       AS cost_cents
               FROM generate_series(1, :stones) AS n) AS s
 """
 UPDATE = """

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import psycopg
+from psycopg.types.array import ListBinaryDumper
 from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
@@ -89,10 +90,17 @@ def connect(
             connection.exec_driver_sql(f"SELECT {settings}")
 
         event.listen(made, "begin", begin)
+    event.listen(made, "connect", _binary_lists)
     event.listen(made, "checkin", _rested)
     event.listen(made, "checkout", partial(_awake, made))
     _waits[made] = Waits()
     return made
+
+
+def _binary_lists(driver: psycopg.Connection[Any], _: object) -> None:
+    """Send lists as they are. As text each document in one would be escaped, which takes longer
+    than to land it."""
+    driver.adapters.register_dumper(list, ListBinaryDumper)
 
 
 def application_name(most: int) -> str:

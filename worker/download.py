@@ -29,11 +29,13 @@ from shared.errors import ClaimLost, FacetError, Stopped
 from shared.feeds.base import RawOffer, Snapshot, SnapshotSource
 from shared.ledger import Claim
 from sql import query
-from worker.fetch import COPY_RAW_OFFERS
 
 log = structlog.get_logger(__name__)
 
 PAGE_OFFERS = 2_000  # in one transaction: about 3 MB of payload
+COPY_RAW_OFFERS = (
+    "COPY raw_offers (landed_on, partition_id, position, offer_id, read_at, payload) FROM STDIN"
+)
 BEATS_A_LEASE = 4  # while the supplier lets us wait
 
 

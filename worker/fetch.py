@@ -27,7 +27,7 @@ from shared.db import as_it_is, cursor, transaction
 from shared.errors import ClaimLost, Stopped, SupplierRefused, Transient
 from shared.feeds.base import RawOffer, Slice, SlicedSource, Slicing
 from shared.ledger import Claim
-from sql import query
+from sql import plain, query
 from worker.ahead import Ahead, Answered
 from worker.reading import Reading, name_of
 
@@ -39,9 +39,6 @@ PAST_COUNT_SHARE = 0.2
 PAST_COUNT_MIN = 500
 
 
-COPY_RAW_OFFERS = (
-    "COPY raw_offers (landed_on, partition_id, position, offer_id, read_at, payload) FROM STDIN"
-)
 READ_LAST_PAGE = """
     SELECT offer_id, payload
       FROM raw_offers
@@ -247,22 +244,18 @@ def _land(
         "item_id": held.item_id,
         "epoch": held.epoch,
         "lease_s": lease_s,
+        "landed_on": part.landed_on,
         "landed_before": reading.landed,
         "landed": len(fresh),
         "next_offset": onward,
         "age_ms": round(1000 * (time.monotonic() - answered.asked_at)),
+        "offer_ids": [offer.offer_id for offer in fresh],
+        "payloads": [offer.payload for offer in fresh],
         **spent._asdict(),
     }
     with transaction(engine, "page") as tx:
-        read_at = tx.execute(query("land_page"), values).scalar_one_or_none()
-        if read_at is None:
+        if cursor(tx).execute(plain("land_page"), values).fetchone() != (1,):
             raise ClaimLost(f"fetch item {held.item_id}, epoch {held.epoch}")
-        if not fresh:
-            return
-        with cursor(tx).copy(COPY_RAW_OFFERS) as copy:
-            key = (part.landed_on, part.partition_id)
-            for position, offer in enumerate(fresh, start=reading.landed):
-                copy.write_row((*key, position, offer.offer_id, read_at, offer.payload.decode()))
 
 
 def _close(

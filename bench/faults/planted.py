@@ -79,24 +79,26 @@ MUTANTS = (
         tuple(f"point:page.after_commit:{number}" for number in (2, 0, 1, 3)),
         (
             "worker/fetch.py",
-            "        if not fresh:\n            return\n        with cursor(tx).copy",
             (
-                "        if not fresh:\n            return\n"
-                "    with transaction(engine) as tx, cursor(tx).copy"
+                '        if cursor(tx).execute(plain("land_page"), values).fetchone() != (1,):\n'
+                '            raise ClaimLost(f"fetch item {held.item_id}, epoch {held.epoch}")\n'
+            ),
+            (
+                '        values |= {"offer_ids": [], "payloads": []}\n'
+                '        if cursor(tx).execute(plain("land_page"), values).fetchone() != (1,):\n'
+                '            raise ClaimLost(f"fetch item {held.item_id}, epoch {held.epoch}")\n'
+                "    with transaction(engine) as tx:\n"
+                '        names = "landed_on, partition_id, position, offer_id, payload, read_at"\n'
+                "        with cursor(tx).copy(f'COPY raw_offers ({names}) FROM STDIN') as copy:\n"
+                "            for n, offer in enumerate(fresh, start=reading.landed):\n"
+                "                said = offer.offer_id, offer.payload.decode(), datetime.now(UTC)\n"
+                "                copy.write_row((part.landed_on, part.partition_id, n, *said))\n"
             ),
         ),
         (
             "worker/fetch.py",
-            (
-                "            key = (part.landed_on, part.partition_id)\n"
-                "            for position, offer in enumerate(fresh, start=reading.landed):\n"
-                "                copy.write_row("
-            ),
-            (
-                "        key = (part.landed_on, part.partition_id)\n"
-                "        for position, offer in enumerate(fresh, start=reading.landed):\n"
-                "            copy.write_row("
-            ),
+            "from datetime import date\n",
+            "from datetime import UTC, date, datetime\n",
         ),
     ),
     mutant(
@@ -111,7 +113,11 @@ MUTANTS = (
     mutant(
         "a page that lands again when its commit was in doubt",
         MACHINE,
-        ("sql/queries/partitions.sql", " AND p.landed = :landed_before\n", "\n"),
+        (
+            "sql/queries/partitions.sql",
+            " AND p.landed = :landed_before\n    RETURNING p.partition_id, now()",
+            "\n    RETURNING p.partition_id, now()",
+        ),
     ),
     mutant(
         "a finish without a fence",

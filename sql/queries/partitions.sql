@@ -32,24 +32,33 @@ SELECT p.partition_id, p.slice, p.planned_offers, p.estimated, p.saturated, p.ne
  WHERE p.partition_id = :partition_id;
 
 -- name: land_page
--- Move the partition one page on and lengthen the lease, in the transaction of the page's offers.
--- Returns when the page was asked for, by the database's clock. No row: the claim is lost. What
--- has landed is compared too, so that a page whose commit was in doubt cannot land again.
+-- Move the partition one page on, lengthen the lease and take the page's offers in. Each was asked for
+-- `age_ms` ago. Returns how many partitions moved; 0: the claim is lost. What has landed is compared
+-- too, so that a page whose commit was in doubt cannot land again.
 WITH held AS (
     UPDATE work_items
        SET lease_until = now() + make_interval(secs => :lease_s), attempts = 1
      WHERE item_id = :item_id AND epoch = :epoch AND state = 'held'
     RETURNING partition_id
+), moved AS (
+    UPDATE partitions AS p
+       SET next_offset = :next_offset,
+           pages = p.pages + 1,
+           landed = p.landed + :landed,
+           requests = p.requests + :requests,
+           fetch_ms = p.fetch_ms + :elapsed_ms
+      FROM held
+     WHERE p.partition_id = held.partition_id AND p.landed = :landed_before
+    RETURNING p.partition_id, now() - make_interval(secs => :age_ms / 1000.0) AS read_at
+), taken_in AS (
+    INSERT INTO raw_offers (landed_on, partition_id, position, offer_id, read_at, payload)
+    SELECT :landed_on, moved.partition_id, :landed_before + o.place - 1, o.offer_id, moved.read_at,
+           convert_from(o.payload, 'UTF8')::json
+      FROM moved
+     CROSS JOIN unnest(CAST(:offer_ids AS text[]), CAST(:payloads AS bytea[]))
+           WITH ORDINALITY AS o (offer_id, payload, place)
 )
-UPDATE partitions AS p
-   SET next_offset = :next_offset,
-       pages = p.pages + 1,
-       landed = p.landed + :landed,
-       requests = p.requests + :requests,
-       fetch_ms = p.fetch_ms + :elapsed_ms
-  FROM held
- WHERE p.partition_id = held.partition_id AND p.landed = :landed_before
-RETURNING now() - make_interval(secs => :age_ms / 1000.0) AS read_at;
+SELECT count(*) FROM moved;
 
 -- name: partition_fetched
 UPDATE partitions
