@@ -125,7 +125,7 @@ def _fold(
         ledger.finish(tx, held)
         part = tx.execute(query("partition_to_fold"), {"partition_id": held.partition_id}).one()
         active = rulesets.active(tx)
-        tx.execute(query("make_staging"))
+        make_ready(tx)
         tx.execute(query("forget_rejected"), {"partition_id": part.partition_id})
         read, rejected = _all_staged(tx, part, feed, active, culprits)
         if part.landed and not read:
@@ -191,6 +191,12 @@ def _write(tx: Connection, part: Row[Any], priced: pl.DataFrame, refused: pl.Dat
     _reject(tx, part, refused)
 
 
+def make_ready(tx: Connection) -> None:
+    """What `upsert_stones` needs in its transaction."""
+    tx.execute(query("make_staging"))
+    tx.execute(query("look_up_by_key"))
+
+
 def _isolated(held: Claim, engine: Engine, feed: Feed) -> dict[int, Culprit]:
     """The offers that a fold breaks on, by position; none where they are too many.
 
@@ -201,7 +207,7 @@ def _isolated(held: Claim, engine: Engine, feed: Feed) -> dict[int, Culprit]:
         ledger.heartbeat(tx, held, lease_s=SEARCH_S_MAX + LEASE_LEFT_S)  # and holds the item
         part = tx.execute(query("partition_to_fold"), {"partition_id": held.partition_id}).one()
         active = rulesets.active(tx)
-        tx.execute(query("make_staging"))
+        make_ready(tx)
         present = partial(_present_prices, tx)
 
         for chunk in _chunks(tx, part.landed_on, part.partition_id):

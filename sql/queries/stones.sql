@@ -16,6 +16,11 @@ CREATE TEMPORARY TABLE IF NOT EXISTS staged_stones (
     ruleset_id int, rate_id int, experiment text, arm text
 ) ON COMMIT DELETE ROWS;
 
+-- name: look_up_by_key
+-- For this transaction: offers are looked up by their key, whatever the statistics say. Of a catalogue
+-- that has only just begun to fill they say that it is empty, and a fold read all of it for each offer.
+SELECT set_config('enable_seqscan', 'off', true);
+
 -- name: present_prices
 -- What stones cost now, for the guards that look at it. Only in the shop's currency; one that was
 -- delisted has no present price any more, one whose offer was refused still has.
@@ -78,8 +83,8 @@ WITH latest AS (
     SELECT s.*
       FROM latest AS s
       LEFT JOIN LATERAL (
-           -- LIMIT: one look into the index for each offer, whatever the statistics say. Without it a
-           -- catalogue that has just been filled is read whole by each fold.
+           -- LIMIT: a look into the index for each offer. Without it a fold may read all stones, to
+           -- compare them with its few thousand.
            SELECT * FROM diamonds WHERE feed = :feed AND offer_id = s.offer_id LIMIT 1) AS d ON true
      WHERE d.offer_id IS NULL
         OR (d.read_at <= s.read_at

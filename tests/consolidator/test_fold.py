@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import Engine, text
@@ -14,6 +15,7 @@ from shared import feeds
 from shared.db import transaction
 from shared.errors import ClaimLost, NotNow
 from shared.feeds.base import Mapped
+from sql import query
 from tests.builders import FEED, claim, item_now, open_run, rows
 from tests.consolidator.landing import (
     NO_PEARS,
@@ -410,3 +412,16 @@ def test_a_partition_whose_raw_offers_are_gone_keeps_its_rejected_ones(engine: E
         fold(engine, again)
     assert rejected(engine) == [("B", "refused_by_rule")]
     assert len(stones(engine)) == 1
+
+
+def test_the_first_fold_of_an_empty_catalogue_looks_offers_up_by_their_key(engine: Engine) -> None:
+    """Reading all stones for each of them took seconds, and more with every offer."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as apart:
+        apart.exec_driver_sql("VACUUM (ANALYZE) diamonds")  # it is empty, and known to be
+    values = {"feed": FEED, "partition_id": 1, "run_id": uuid4(), "mapping_version": 1}
+    with transaction(engine) as tx:
+        module.make_ready(tx)
+        statement = text(f"EXPLAIN {query('upsert_stones')}")
+        plan = "\n".join(line for (line,) in tx.execute(statement, values))
+    assert "Index Scan using diamonds_pkey on diamonds" in plan
+    assert "Seq Scan on diamonds" not in plan
