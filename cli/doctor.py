@@ -57,6 +57,11 @@ class Patient(NamedTuple):
 def doctor(json: Json = False) -> None:
     """Look at everything Facet stands on; each finding comes with the command that mends it.
 
+    \b
+    Examples:
+      facet doctor
+      facet doctor --json | jq 'select(.level != "ok")'
+
     Database, schema, broker, limiter, clock, work that nobody claims, connections, roles, disk, the
     feeds' contracts. Changes nothing and asks no supplier. Exit 0 all is well, 3 something needs
     attention, 1 something does not work.

@@ -61,7 +61,7 @@ def start(
         if tx.execute(query("active_ruleset")).first() is None:
             raise NotNow(
                 "no ruleset is active, so no stone could get a price",
-                hint="`facet ruleset activate FILE --reason TEXT`",
+                hint="`facet ruleset activate FILE --because TEXT`",
             )
         opened = runs.start(tx, feed, kind)
         runs.audit(
@@ -199,9 +199,12 @@ def cancel(
 def verify(run: Run, json: Json = False) -> None:
     """Where every offer of a run is: counted, landed, folded, rejected, dead, drifted, unexplained.
 
+    \b
+    Examples:
+      facet run verify 9a271c73
+      facet run verify 9a27 --json
+
     Exit 0 where all is explained, 3 where some of it waits or is under dead letters, 1 where
     something is unexplained.
-
-    facet run verify 9a271c73
     """
     raise SystemExit(accounts.show(system.engine(), run, json=json))
