@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy import Connection
 
-from cli import system
+from cli import story, system
 from cli.acts import DryRun, why
 from cli.output import BAD_USAGE, COULD_NOT, DONE, Json, data, emit, fail, say, table
 from shared import dead_letters, runs
@@ -39,6 +39,8 @@ def list_partitions(
     """
     with transaction(system.engine()) as tx:
         found = in_states(tx, run, state)
+        if not found and story.was_pruned(tx, runs.find(tx, run)):
+            say(f"none of run {run} is left: {story.PRUNED}")
     if json:
         for part in found:
             emit(part)

@@ -135,7 +135,8 @@ def show(run: Run, json: Json = False) -> None:
 
     The story is told in the order of time: what started it, what was planned, read and folded, what
     gave up, which incidents that opened and who was told of them, who replayed what and why, how it
-    ended each time. `by` has who did it by hand.
+    ended each time. `by` has who did it by hand. Of a run whose partitions and work items were
+    dropped by their age, there is what its own row has.
     """
     engine = system.engine()
     with transaction(engine) as tx:
@@ -153,6 +154,8 @@ def show(run: Run, json: Json = False) -> None:
     table(("", ""), [(name.replace("_", " "), value) for name, value in row.items()])
     show_findings(findings)
     table(("at", "by", "what happened"), [(one.at, one.by, one.text) for one in events])
+    if row["pruned_at"] is not None:
+        say(story.PRUNED + "; what is missing above went with them")
     for one in dead:
         say(f"dead letter {one['dead_letter_id']}: {one['kind']}, {one['reason']}: {one['error']}")
 
@@ -205,6 +208,7 @@ def verify(run: Run, json: Json = False) -> None:
       facet run verify 9a27 --json
 
     Exit 0 where all is explained, 3 where some of it waits or is under dead letters, 1 where
-    something is unexplained.
+    something is unexplained, 2 where nobody can tell any more: its partitions and work items were
+    dropped by their age (FACET_KEEP_LEDGER_DAYS).
     """
     raise SystemExit(accounts.show(system.engine(), run, json=json))
