@@ -138,6 +138,7 @@ def up(
     foreground: Annotated[
         bool, typer.Option("--foreground", help="Stay, until SIGTERM; for systemd and the like.")
     ] = False,
+    json: Json = False,
 ) -> None:
     """Keep Facet running in the background: its servers and its processes.
 
@@ -159,6 +160,9 @@ def up(
         return
     was_live = live_runtime(home) is not None
     spawn_detached(system.facet("up", "--foreground", *words), home=home)
+    if json:
+        emit({"home": home, "started": not was_live})
+        return
     say(f"Facet {'was running already' if was_live else 'runs'} in {home}; `facet down` stops it")
 
 
@@ -180,7 +184,7 @@ def _run_in_foreground(home: Path, simulator: bool, workers: int, consolidators:
 
 
 @app.command()
-def down() -> None:
+def down(json: Json = False) -> None:
     """Stop what `facet up` started. Work that is held goes back to the ledger.
 
     \b
@@ -191,7 +195,11 @@ def down() -> None:
     next `facet up`; no attempt is used up.
     """
     home = home_dir()
-    say(f"Facet {'has stopped' if stop_running(home) else 'was not running'} in {home}")
+    stopped = stop_running(home)
+    if json:
+        emit({"home": home, "stopped": stopped})
+        return
+    say(f"Facet {'has stopped' if stopped else 'was not running'} in {home}")
 
 
 @app.command()

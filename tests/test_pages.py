@@ -60,6 +60,15 @@ def test_a_command_has_examples_and_they_are_commands_that_can_be_typed(words: s
                 parse(shlex.split(typed))
 
 
+# They draw a screen, print a script, or stay until they are stopped.
+WITHOUT_JSON = {"facet top", "facet completion", "facet serve"}
+
+
+@pytest.mark.parametrize("words", sorted(commands().keys() - WITHOUT_JSON))
+def test_a_command_speaks_json(words: str) -> None:
+    assert any("--json" in getattr(one, "opts", ()) for one in commands()[words].params)
+
+
 def parse(words: list[str]) -> None:
     """Raises where there is no such command, or it has no such options."""
     known = commands()
