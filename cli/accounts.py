@@ -4,11 +4,23 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from cli.output import COULD_NOT, DONE, NOT_COMPLETE, data, emit, say, table, text
+from cli.output import (
+    BAD_USAGE,
+    COULD_NOT,
+    DONE,
+    NOT_COMPLETE,
+    data,
+    emit,
+    fail,
+    say,
+    table,
+    text,
+)
 from consolidator import accounts
 from consolidator.accounts import Account, RunAccount
 from shared import runs
 from shared.db import transaction
+from shared.errors import NotNow
 
 FIGURES = (
     *("counted", "landed", "again", "folded", "rejected", "dead", "drifted", "unexplained"),
@@ -16,9 +28,16 @@ FIGURES = (
 
 
 def show(engine: Engine, run: str, *, json: bool) -> int:
-    """Print the account of a run; returns the exit code. Raises NotNow."""
+    """Print the account of a run; returns the exit code. Raises NotNow where there is no such run.
+
+    Ends the command with 2 where its detail is gone: 1 would say that something is unexplained.
+    """
     with transaction(engine) as tx:
-        account = accounts.of_run(tx, runs.find(tx, run))
+        run_id = runs.find(tx, run)
+        try:
+            account = accounts.of_run(tx, run_id)
+        except NotNow as error:
+            fail(error, code=BAD_USAGE)
     if json:
         emit(as_json(account))
     else:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from cli import system
+from cli.acts import Because
 from cli.output import Json, ago, emit, say, table
 from shared.alerts import incidents
 from shared.db import transaction
@@ -32,7 +33,11 @@ def list_incidents(
 ) -> None:
     """The incidents that last, the gravest first, each with the next command.
 
-    facet alert list --all --feed nivoda-natural
+    \b
+    Examples:
+      facet alert list
+      facet alert list --all --feed nivoda-natural
+      facet alert list --kind dead_letters --json
     """
     values = {"everything": everything, "feed": feed, "kind": kind, "limit": limit}
     with transaction(system.engine()) as tx:
@@ -55,7 +60,10 @@ def list_incidents(
 def show(incident: Incident, json: Json = False) -> None:
     """One incident: what it is, every message that told of it, every attempt and its answer.
 
-    facet alert show 17
+    \b
+    Examples:
+      facet alert show 17
+      facet alert show 17 --json | jq .deliveries
     """
     values = {"incident_id": incident}
     with transaction(system.engine()) as tx:
@@ -94,7 +102,10 @@ def try_channel(
 ) -> None:
     """Send a test to a channel now, and print the provider's answer. Exit 1 where it fails.
 
-    facet alert test --channel slack
+    \b
+    Examples:
+      facet alert test --channel slack
+      facet alert test --channel email --json
     """
     # Their libraries take a third of a second, which no other command need wait for.
     from shared.alerts import channels, deliver  # noqa: PLC0415
@@ -110,12 +121,14 @@ def try_channel(
 @app.command()
 def ack(
     incident: Incident,
-    reason: Annotated[str, typer.Option(help="Why; kept in the audit.")],
+    reason: Because,
     json: Json = False,
 ) -> None:
     """Say that you have seen it: no more messages until it is worse, or over.
 
-    facet alert ack 17 --reason "the supplier knows"
+    \b
+    Examples:
+      facet alert ack 17 --because "the supplier knows"
     """
     with transaction(system.engine()) as tx:
         incidents.acknowledge(tx, incident, actor=getpass.getuser(), reason=reason)

@@ -10,12 +10,12 @@ import typer
 from sqlalchemy import make_url
 
 from cli import system
+from cli.acts import Because
 from cli.backups import making, restoring, shelf
 from cli.embedded.home import home_dir, live_runtime
 from cli.embedded.servers import start_servers
 from cli.output import BAD_USAGE, Json, ago, emit, fail, say, table
 from cli.retention import in_bytes
-from cli.rulesets import Reason
 from shared import db
 from shared.errors import NotNow
 from shared.settings import Settings, is_named, load
@@ -37,11 +37,16 @@ def backup(
 ) -> None:
     """Dump the database, prove the dump by restoring it, remove old ones.
 
+    \b
+    Examples:
+      facet backup
+      facet backup --to /mnt/safe --json
+      facet backup --list
+
     Nothing has to stop for it. The proof takes place in a private server that is thrown away; it
     needs as much disk as the database, in the temporary folder. FACET_BACKUP_DAILY days and
-    FACET_BACKUP_WEEKLY weeks are kept. Exit 1 where there is no new backup that was proved.
-
-    facet backup
+    FACET_BACKUP_WEEKLY weeks are kept, in FACET_BACKUP_DIR. Exit 1 where there is no new backup
+    that was proved.
     """
     engine, given = system.engine(), system.settings()
     folder = (to or folder_of(given)).absolute()
@@ -64,7 +69,7 @@ def backup(
 
 def restore(
     file: Annotated[Path, typer.Argument(help="A backup, as `facet backup --list` shows them.")],
-    reason: Reason,
+    reason: Because,
     confirm: Annotated[
         str | None,
         typer.Option(help="The database's name, where what is in it is to be replaced."),
@@ -73,10 +78,14 @@ def restore(
 ) -> None:
     """Put a backup in the place of the database. Everything since then is lost.
 
-    Stop all processes first. It is one transaction: on any error everything is as it was. Runs
-    that were open are cancelled; other work goes on.
+    \b
+    Examples:
+      facet backup --list
+      facet restore facet-20261121T033000Z.dump --confirm facet --because "the disk died"
 
-    facet restore facet-20261121T033000Z.dump --confirm facet --reason "the disk died"
+    Stop all processes first. It is one transaction: on any error everything is as it was. Runs
+    that were open are cancelled; other work goes on. Where the database is not empty its name is
+    needed with --confirm, else exit 2.
     """
     manifest = shelf.read(file)
     with _target() as url:

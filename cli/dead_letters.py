@@ -56,7 +56,11 @@ def list_letters(
 ) -> None:
     """Dead letters, the oldest first: what gave up, why, how often it was tried.
 
-    facet dead-letter list --reason attempts --since 2h
+    \b
+    Examples:
+      facet dead-letter list
+      facet dead-letter list --reason attempts --since 2h
+      facet dead-letter list --run 9a27 --settled --json
     """
     with transaction(system.engine()) as tx:
         wanted = _wanted(tx, reason, kind, feed, run, since)
@@ -76,7 +80,13 @@ def list_letters(
 
 @app.command()
 def show(letter: Letter, json: Json = False) -> None:
-    """One dead letter: the work, the error with its traceback, and what was done about it."""
+    """One dead letter: the work, the error with its traceback, and what was done about it.
+
+    \b
+    Examples:
+      facet dead-letter show 17
+      facet dead-letter show 17 --json | jq -r .traceback
+    """
     with transaction(system.engine()) as tx:
         found = dead_letters.show(tx, letter)
     message, lines = found.pop("message"), found.pop("traceback")
@@ -126,11 +136,14 @@ def replay(
 ) -> None:
     """Try again what gave up, from where it stopped; a partial run is completed by it.
 
-    Exit 0 where all were replayed, 1 where some could not be, each with its reason.
+    \b
+    Examples:
+      facet dead-letter replay 17 18 --because "the password is set again"
+      facet dead-letter replay --reason attempts --since 2h --dry-run
+      facet dead-letter replay --run 9a27 --because "they are back" --rate 10/s --yes
 
-    facet dead-letter replay 17 18 --because "the password is set again"
-
-    facet dead-letter replay --reason attempts --since 2h --because "they are back" --rate 10/s
+    A filter is counted and asked about first; --yes answers, and is needed where nobody can be
+    asked. Exit 0 where all were replayed, 1 where some could not be, each with its reason.
     """
     engine = system.engine()
     chosen = _chosen(
@@ -157,7 +170,12 @@ def discard(
 ) -> None:
     """Take dead letters off the list. Their work stays undone, and their run as it is.
 
-    facet dead-letter discard 17 --because "the run was repeated"
+    \b
+    Examples:
+      facet dead-letter discard 17 --because "the run was repeated"
+      facet dead-letter discard --reason bad_message --since 1d --dry-run
+
+    They stay on record, as settled. Exit 0 where all were discarded, 1 where some could not be.
     """
     engine = system.engine()
     chosen = _chosen(engine, letters, (reason, kind, feed, run, since), every=every, limit=limit)

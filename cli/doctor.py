@@ -57,9 +57,14 @@ class Patient(NamedTuple):
 def doctor(json: Json = False) -> None:
     """Look at everything Facet stands on; each finding comes with the command that mends it.
 
-    Database, schema, broker, limiter, clock, work that nobody claims, connections, roles, disk, the
-    feeds' contracts. Changes nothing and asks no supplier. Exit 0 all is well, 3 something needs
-    attention, 1 something does not work.
+    \b
+    Examples:
+      facet doctor
+      facet doctor --json | jq 'select(.level != "ok")'
+
+    Database, schema, broker, limiter, clock, work that nobody claims, processes, connections,
+    roles, disks, the feeds' contracts. Changes nothing and asks no supplier. Exit 0 all is well, 3
+    something needs attention, 1 something does not work.
     """
     runtime = live_runtime(home_dir())
     given = system.settings()
@@ -96,7 +101,7 @@ def examine(patient: Patient) -> Iterator[Finding]:
         after: tuple[Callable[[Patient], Iterator[Finding]], ...] = (broker, limiter, connections)
     else:
         yield Finding("schema", "ok", f"at {db.versions()[-1]}, as this release needs")
-        after = (broker, limiter, work, connections, access, contracts)
+        after = (broker, limiter, work, processes, connections, access, contracts)
     for check in (*after, disk):
         yield from check(patient)
 
@@ -122,6 +127,10 @@ def database(
         )
     else:
         yield Finding("database", "ok", f"PostgreSQL {row.release // 10_000} {says}")
+    room = patient.given.database_disk_bytes
+    if room is not None:
+        says = f"the database has {row.bytes / 2**30:,.1f} of {room / 2**30:,.1f} GB of its disk"
+        yield _room(1 - row.bytes / room, says)
     skew_s = abs((row.now - (before + (after - before) / 2)).total_seconds()) - took_s / 2
     level: Level = "problem" if skew_s > SKEW_S_MAX else "warning"
     if skew_s > SKEW_S_TOLD:
@@ -254,6 +263,20 @@ def work(patient: Patient) -> Iterator[Finding]:
     yield from found
 
 
+def processes(patient: Patient) -> Iterator[Finding]:
+    """Is somebody of each role at work; without due work nobody would be missed."""
+    with transaction(patient.engine) as tx:
+        rows = tx.execute(query("list_processes"), {"ended": False}).all()
+    alive = [row.role for row in rows if row.beat_s <= SILENT_S]
+    missing = [role for role in system.ROLES if role not in alive]
+    if missing:
+        says = f"at work is no {', no '.join(missing)}"
+        mend = "`facet up`" if patient.embedded else f"`facet serve {missing[0]}`"
+        yield Finding("processes", "warning", says, mend)
+    else:
+        yield Finding("processes", "ok", f"{len(alive)} at work, of every role")
+
+
 def _role_of(kind: Kind) -> str:
     """The role whose processes do work of a kind; a steward where no Celery process does."""
     served = (role for role, (_, kinds) in system.CELERY.items() if kind in kinds.split(","))
@@ -308,17 +331,25 @@ def access(patient: Patient) -> Iterator[Finding]:
 
 
 def disk(patient: Patient) -> Iterator[Finding]:
-    """Is there room in the folder of the embedded servers."""
-    if not patient.home.exists():
-        return
-    usage = shutil.disk_usage(patient.home)
-    share = usage.free / usage.total
-    says = f"{usage.free / 2**30:,.1f} GB free ({share:.0%}) where {patient.home} is"
-    if share < DISK_FREE_TOLD:
-        level: Level = "problem" if share < DISK_FREE_MIN else "warning"
-        yield Finding("disk", level, says, "`facet retention plan`")
-    else:
-        yield Finding("disk", "ok", says)
+    """Is there room where the embedded servers are, and in the folders that are watched."""
+    watched = [Path(folder) for folder in patient.given.disks()]
+    for folder in dict.fromkeys([patient.home, *watched]):
+        try:
+            usage = shutil.disk_usage(folder)
+        except OSError as error:
+            if folder in watched:
+                says = f"{folder} cannot be looked at: {error.strerror}"
+                yield Finding("disk", "warning", says, "mend FACET_WATCH_DISKS")
+            continue
+        says = f"{usage.free / 2**30:,.1f} GB free ({usage.free / usage.total:.0%}) at {folder}"
+        yield _room(usage.free / usage.total, says)
+
+
+def _room(free_share: float, says: str) -> Finding:
+    if free_share >= DISK_FREE_TOLD:
+        return Finding("disk", "ok", says)
+    level: Level = "problem" if free_share < DISK_FREE_MIN else "warning"
+    return Finding("disk", level, says, "`facet retention plan`")
 
 
 def contracts(patient: Patient) -> Iterator[Finding]:

@@ -105,14 +105,14 @@ def sentence(row: dict[str, Any]) -> str:
     what = f"run {str(row['run_id'])[:8]} of {row['feed']}: {row['state']}"
     if row["reason"]:
         return f"{what}: {row['reason']}"
-    written = row["inserted"] + row["changed"]
     if row["same_as"]:
         what += f" (the same file as run {str(row['same_as'])[:8]} read)"
     if row["note"]:
         what += f" ({row['note']})"
     return (
-        f"{what}, {text(row['offers'])} offers, {written:,} stones written, "
-        f"{text(row['delisted'])} delisted, {row['rejected']:,} rejected, {row['elapsed_s']:.1f} s"
+        f"{what}, {text(row['offers'])} offers, {text(row['written'])} stones written, "
+        f"{text(row['delisted'])} delisted, {text(row['rejected'])} rejected, "
+        f"{row['elapsed_s']:.1f} s"
     )
 
 
@@ -156,7 +156,7 @@ def bars(rows: list[dict[str, Any]]) -> Table:
         parts = f"/{r['partitions']}" if r["partitions"] else ""
         state = f"{r['scan_calls']} counts" if r["state"] == "planning" else r["state"]
         bar = ProgressBar(total=1.0, completed=done_share(r), width=12)
-        figures = (f"{r['landed']:,}", f"{r['folded']}{parts}", f"{r['requests']:,}")
+        figures = (text(r["landed"]), f"{text(r['folded'])}{parts}", text(r["requests"]))
         drawn.add_row(
             r["feed"], state, bar, *figures, f"{r['elapsed_s']:.0f}", time_left(r), style=None
         )
@@ -196,6 +196,8 @@ class _Lines:
 
     def update(self, rows: list[dict[str, Any]]) -> None:
         for row in rows:
+            if row["pruned_at"] is not None:
+                continue  # long over: how it was read is not known any more
             landed = row["landed"] // LANDED_STEP
             mark = (row["state"], row["partitions"], row["fetched"], row["folded"], landed)
             if self._shown.get(row["run_id"]) == mark:

@@ -7,10 +7,10 @@ import typer
 from sqlalchemy import Connection
 
 from cli import picture, system
-from cli.output import Json, ago, data, emit, say, table, text
+from cli.output import BAD_USAGE, DIFFERENT, SAME, Json, ago, data, emit, fail, say, table, text
 from shared import runs
 from shared.db import transaction
-from shared.errors import NotNow
+from shared.errors import FacetError, NotNow
 from shared.feeds import FEEDS
 from sql import query
 
@@ -32,6 +32,7 @@ def show(
     \b
     Examples:
       facet heatmap show nivoda-natural
+      facet heatmap show 3f2a90c1 --svg heatmap.svg
     """
     with transaction(system.engine()) as tx:
         found = find(tx, which)
@@ -66,14 +67,21 @@ def diff(a: Which, b: Which, json: Json = False) -> None:
     \b
     Examples:
       facet heatmap diff 3f2a90c1 77e01b4d
+      facet heatmap diff 3f2a90c1 nivoda-natural --json
+
+    Exit 0: the same density; 1: another; 2: they cannot be compared.
     """
-    with transaction(system.engine()) as tx:
-        first, second = find(tx, a), find(tx, b)
+    try:
+        with transaction(system.engine()) as tx:
+            first, second = find(tx, a), find(tx, b)
+    except FacetError as error:
+        fail(error, code=BAD_USAGE)
     changes = differences(first["buckets"], second["buckets"])
+    code = DIFFERENT if any(change["change"] for change in changes) else SAME
     if json:
         for change in changes:
             emit(change)
-        return
+        raise SystemExit(code)
     table(
         ("from", "to", "before", "after", "change"),
         [
@@ -84,6 +92,7 @@ def diff(a: Which, b: Which, json: Json = False) -> None:
     )
     total = (second["total"] or 0) - (first["total"] or 0)
     say(f"{text(first['total'])} offers, then {text(second['total'])}: {total:+,}")
+    raise SystemExit(code)
 
 
 def find(tx: Connection, which: str) -> dict[str, Any]:

@@ -22,7 +22,13 @@ def list_leases(
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 100,
     json: Json = False,
 ) -> None:
-    """Work that is held, the lease that ends first before the others."""
+    """Work that is held, the lease that ends first before the others.
+
+    \b
+    Examples:
+      facet lease list
+      facet lease list --expired --json
+    """
     with transaction(system.engine()) as tx:
         found = leases.held(tx, expired=expired, limit=limit)
     if json:
@@ -59,6 +65,11 @@ def release(
     json: Json = False,
 ) -> None:
     """Take a piece of work from its holder: it is due at once, and the attempt does not count.
+
+    \b
+    Examples:
+      facet lease release 4711 --because "its host is gone"
+      facet lease release 4711 --because "its host is gone" --dry-run
 
     A holder that is alive after all changes nothing more. Nobody has to do this: a lease that runs
     out is reaped by itself.

@@ -138,11 +138,19 @@ def up(
     foreground: Annotated[
         bool, typer.Option("--foreground", help="Stay, until SIGTERM; for systemd and the like.")
     ] = False,
+    json: Json = False,
 ) -> None:
     """Keep Facet running in the background: its servers and its processes.
 
-    Does nothing where it runs already. FACET_DATABASE_URL and FACET_BROKER_URL name servers of
-    your own instead of the embedded ones.
+    \b
+    Examples:
+      facet up
+      facet up --workers 4 --consolidators 2
+      facet up --simulator; facet run start nivoda-natural --wait
+      facet up --foreground
+
+    Does nothing where it runs already. Its data is in FACET_HOME. FACET_DATABASE_URL and
+    FACET_BROKER_URL name servers of your own instead of the embedded ones.
     """
     home = home_dir()
     words = ["--workers", str(workers), "--consolidators", str(consolidators)]
@@ -152,6 +160,9 @@ def up(
         return
     was_live = live_runtime(home) is not None
     spawn_detached(system.facet("up", "--foreground", *words), home=home)
+    if json:
+        emit({"home": home, "started": not was_live})
+        return
     say(f"Facet {'was running already' if was_live else 'runs'} in {home}; `facet down` stops it")
 
 
@@ -173,10 +184,22 @@ def _run_in_foreground(home: Path, simulator: bool, workers: int, consolidators:
 
 
 @app.command()
-def down() -> None:
-    """Stop what `facet up` started. Work that is held goes back to the ledger."""
+def down(json: Json = False) -> None:
+    """Stop what `facet up` started. Work that is held goes back to the ledger.
+
+    \b
+    Examples:
+      facet down
+
+    Does nothing where nothing runs. A fetch stops at its next page and goes on from there after the
+    next `facet up`; no attempt is used up.
+    """
     home = home_dir()
-    say(f"Facet {'has stopped' if stop_running(home) else 'was not running'} in {home}")
+    stopped = stop_running(home)
+    if json:
+        emit({"home": home, "stopped": stopped})
+        return
+    say(f"Facet {'has stopped' if stopped else 'was not running'} in {home}")
 
 
 @app.command()
@@ -187,7 +210,17 @@ def serve(
         typer.Option(min=1, help="Pieces of work at once; default 1, of a worker 2."),
     ] = None,
 ) -> None:
-    """Be one of the pipeline's processes, until SIGTERM; what `facet up` starts several of."""
+    """Be one of the pipeline's processes, until SIGTERM; what `facet up` starts several of.
+
+    \b
+    Examples:
+      facet serve steward
+      facet serve worker --concurrency 4
+
+    For containers, systemd and further machines: all processes of one Facet name the same
+    FACET_DATABASE_URL and FACET_BROKER_URL. On SIGTERM it finishes or gives back what it holds,
+    and exits 0.
+    """
     known: dict[str, Role] = {name: name for name in system.ROLES}
     if role not in known:
         fail(f"there is no role {role!r}", hint=f"one of {', '.join(known)}", code=2)
@@ -203,7 +236,16 @@ def serve(
 
 @database.command()
 def migrate(json: Json = False) -> None:
-    """Bring the database to this release's schema. Safe to run again, and by several at once."""
+    """Bring the database to this release's schema. Safe to run again, and by several at once.
+
+    \b
+    Examples:
+      facet db migrate
+      facet db migrate --json
+
+    Processes of the release before may go on meanwhile: docs/upgrade.md. Needs the owner's login,
+    FACET_DATABASE_URL_MIGRATE where roles are in use.
+    """
     before, after = db.migrate(system.owner_engine())
     if json:
         emit({"before": before, "after": after})

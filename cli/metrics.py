@@ -27,10 +27,14 @@ def serve_metrics(
 ) -> None:
     """Answer Prometheus with the state of everything, until SIGTERM.
 
+    \b
+    Examples:
+      facet metrics
+      facet metrics --host 0.0.0.0 --port 9464
+      facet metrics --once | grep facet_work_oldest_due_seconds
+
     One such process tells for all the others. FACET_DATABASE_URL_READONLY names a login that may
     only read. `--json` prints each sample once, one a line.
-
-    facet metrics --once
     """
     # Only this command needs them, and they take their time.
     from prometheus_client import CollectorRegistry, start_http_server  # noqa: PLC0415

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy import Connection
 
-from cli import system
+from cli import story, system
 from cli.acts import DryRun, why
 from cli.output import BAD_USAGE, COULD_NOT, DONE, Json, data, emit, fail, say, table
 from shared import dead_letters, runs
@@ -32,10 +32,15 @@ def list_partitions(
 ) -> None:
     """The partitions of a run in their order: what was planned, what landed, how each stands.
 
-    facet partition list 9a271c73 --state dead
+    \b
+    Examples:
+      facet partition list 9a271c73
+      facet partition list 9a27 --state dead --state waiting --json
     """
     with transaction(system.engine()) as tx:
         found = in_states(tx, run, state)
+        if not found and story.was_pruned(tx, runs.find(tx, run)):
+            say(f"none of run {run} is left: {story.PRUNED}")
     if json:
         for part in found:
             emit(part)
@@ -89,9 +94,13 @@ def retry(
 ) -> None:
     """Try again what gave up of some partitions, from the offset that was committed.
 
-    Exit 0 where all go on, 1 where some could not, each with its reason.
+    \b
+    Examples:
+      facet partition retry --run 9a271c73 --state dead --dry-run
+      facet partition retry --run 9a27 --because "the supplier is back"
+      facet partition retry 4711 4712 --because "the supplier is back"
 
-    facet partition retry --run 9a271c73 --state dead --because "the supplier is back"
+    Exit 0 where all go on, 1 where some could not, each with its reason.
     """
     if bool(partitions) == (run is not None):
         fail("ids of partitions, or --run: one of the two", hint="`--run RUN`", code=BAD_USAGE)

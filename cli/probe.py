@@ -28,10 +28,15 @@ def health(
 ) -> None:
     """Whether the servers answer and a process on this machine takes work.
 
-    A worker that is alive but deaf to the broker is not healthy. A steward is judged by what
-    stewards do: whether due work has been announced of late. Exit 0 healthy, 1 not.
+    \b
+    Examples:
+      facet health
+      facet health worker
+      facet health steward --json
 
-    facet health worker
+    For a container's health check and a liveness probe. A worker that is alive but deaf to the
+    broker is not healthy. A steward is judged by what stewards do: whether due work has been
+    announced of late. Exit 0 healthy, 1 not.
     """
     if role is not None and role not in system.ROLES:
         fail(f"there is no role {role!r}", hint=f"one of {', '.join(system.ROLES)}", code=2)

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from cli import system
+from cli.acts import Because
 from cli.output import BAD_USAGE, Json, ago, emit, fail, say, table
-from cli.rulesets import Reason
 from shared.db import transaction
 from sql import query
 
@@ -23,7 +23,7 @@ def set_rate(
     currency: Currency,
     rate: Annotated[str, typer.Argument(help="What one unit is worth in the shop's currency.")],
     source: Annotated[str, typer.Option(help="Who says so, such as `ECB reference rate`.")],
-    reason: Reason,
+    reason: Because,
     as_of: Annotated[
         datetime | None,
         typer.Option(formats=["%Y-%m-%d"], help="The day of the source; default: today, UTC."),
@@ -39,7 +39,8 @@ def set_rate(
 
     \b
     Examples:
-      facet rate set EUR 1.1527 --source "ECB reference rate" --reason "weekly update"
+      facet rate set EUR 1.1527 --source "ECB reference rate" --because "weekly update"
+      facet rate set EUR 1.1527 --source ECB --because "to see" --dry-run
     """
     from cli.repricing import show_preview  # noqa: PLC0415
     from consolidator import rates, rulesets  # noqa: PLC0415  half a second that others need not wait for
@@ -86,7 +87,13 @@ def list_rates(
     limit: Annotated[int, typer.Option(min=1, help="At most so many, the latest first.")] = 20,
     json: Json = False,
 ) -> None:
-    """Every rate there was, the latest first. Those of ruleset files are not among them."""
+    """Every rate there was, the latest first. Those of ruleset files are not among them.
+
+    \b
+    Examples:
+      facet rate list
+      facet rate list --currency EUR --limit 100 --json
+    """
     with transaction(system.engine()) as tx:
         values = {"currency": currency, "limit": limit}
         rows = tx.execute(query("list_rates"), values).mappings().all()

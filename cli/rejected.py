@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from cli import system
+from cli.acts import Because
 from cli.output import BAD_USAGE, Json, ago, data, emit, fail, say, table, text
 from consolidator.rejected import Wanted
 from consolidator.rejected import fold_again as make_due
@@ -47,6 +48,12 @@ def list_(
 ) -> None:
     """How many offers are rejected for which reason, then the latest of them.
 
+    \b
+    Examples:
+      facet rejected list
+      facet rejected list --counts --since 1d
+      facet rejected list --feed nivoda-natural --rejected-as no_price --json
+
     With --json one offer a line, or with --counts one reason and feed a line.
     """
     with transaction(system.engine()) as tx:
@@ -79,7 +86,13 @@ def show(
     ],
     json: Json = False,
 ) -> None:
-    """One rejected offer with what the supplier sent; by its offer id, the latest rejection."""
+    """One rejected offer with what the supplier sent; by its offer id, the latest rejection.
+
+    \b
+    Examples:
+      facet rejected show 12:340
+      facet rejected show 12:340 --json | jq .payload
+    """
     place = re.fullmatch(r"([0-9]{1,18}):([0-9]{1,9})", offer)
     values = {
         "partition_id": int(place[1]) if place else None,
@@ -104,7 +117,7 @@ def show(
 
 @app.command()
 def fold_again(
-    reason: Annotated[str, typer.Option(help="Why, for the audit.")],
+    reason: Because,
     feed: Feed = None,
     rejected_as: Word = None,
     run: Run = None,
@@ -117,10 +130,13 @@ def fold_again(
 ) -> None:
     """Fold partitions with rejected offers again, after the mapping, the rules or rates are mended.
 
+    \b
+    Examples:
+      facet rejected fold-again --rejected-as no_rule --because "rule for pears" --dry-run
+      facet rejected fold-again --rejected-as no_rule --since 1d --because "rule for pears"
+
     Queues their folds; consolidators do them. What is sound already is not written again, and
     nothing that a later run has read is overwritten.
-
-    facet rejected fold-again --rejected-as no_rule --since 1d --reason "rule for pears added"
     """
     with transaction(system.engine()) as tx:
         found = runs.find(tx, run) if run else None

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection
 
 from cli import system
+from cli.acts import Because
 from cli.output import Json, ago, emit, money, say, table
-from cli.rulesets import Either, Reason, contents, is_file
+from cli.rulesets import Either, contents, is_file
 from shared.db import transaction
 from shared.errors import NotNow
 from sql import query
@@ -26,6 +27,11 @@ REPRICES_SHOWN = 5
 def preview(ruleset: Either, json: Json = False) -> None:
     """What a ruleset would do to the catalogue: prices that change, by how much, what is refused.
 
+    \b
+    Examples:
+      facet ruleset preview 4
+      facet ruleset preview rules.yaml --json
+
     Nothing is written; a file need not be imported.
     """
     from consolidator.preview import preview as look  # noqa: PLC0415
@@ -38,7 +44,13 @@ def preview(ruleset: Either, json: Json = False) -> None:
 
 
 def status(json: Json = False) -> None:
-    """What prices now, and how far its reprice is: stones done, changed, refused, time left."""
+    """What prices now, and how far its reprice is: stones done, changed, refused, time left.
+
+    \b
+    Examples:
+      facet ruleset status
+      facet ruleset status --json | jq .reprices[0]
+    """
     with transaction(system.engine()) as tx:
         row = tx.execute(query("active_ruleset")).mappings().one_or_none()
         latest = tx.execute(query("latest_reprices"), {"limit": REPRICES_SHOWN}).mappings().all()
@@ -48,7 +60,7 @@ def status(json: Json = False) -> None:
         emit({"active": active, "reprices": reprices})
         return
     if active is None:
-        say("no ruleset is active; `facet ruleset activate FILE --reason TEXT`")
+        say("no ruleset is active; `facet ruleset activate FILE --because TEXT`")
         return
     say(f"ruleset {active['ruleset_id']} is active: {active['name']} ({active['checksum'][:12]})")
     table(
@@ -73,8 +85,15 @@ def status(json: Json = False) -> None:
             say(f"reprice {one['reprice_id']}: {one['why_ended']}")
 
 
-def reprice(reason: Reason, json: Json = False) -> None:
-    """Price all stones by the active ruleset again, such as after a cancelled reprice."""
+def reprice(reason: Because, json: Json = False) -> None:
+    """Price all stones by the active ruleset again, such as after a cancelled reprice.
+
+    \b
+    Examples:
+      facet ruleset reprice --because "the rest of Tuesday's"
+
+    Stones whose price stays are not written. `facet ruleset status` shows how far it is.
+    """
     from consolidator import reprices  # noqa: PLC0415
 
     with transaction(system.engine()) as tx:
@@ -88,8 +107,15 @@ def reprice(reason: Reason, json: Json = False) -> None:
         say("  next: `facet ruleset status`")
 
 
-def cancel(reason: Reason, json: Json = False) -> None:
-    """Stop the open reprice; what it has written stays. `facet ruleset reprice` does the rest."""
+def cancel(reason: Because, json: Json = False) -> None:
+    """Stop the open reprice; what it has written stays. `facet ruleset reprice` does the rest.
+
+    \b
+    Examples:
+      facet ruleset cancel --because "wrong rate"
+
+    Exit 1 where none is open.
+    """
     from consolidator import reprices  # noqa: PLC0415
 
     with transaction(system.engine()) as tx:
@@ -100,8 +126,15 @@ def cancel(reason: Reason, json: Json = False) -> None:
         say(f"reprice {reprice_id} is cancelled")
 
 
-def rollback(reason: Reason, json: Json = False) -> None:
-    """Activate the ruleset that was active before, and reprice by it; again: back once more."""
+def rollback(reason: Because, json: Json = False) -> None:
+    """Activate the ruleset that was active before, and reprice by it; again: back once more.
+
+    \b
+    Examples:
+      facet ruleset rollback --because "pears came out too dear"
+
+    Exit 1 where there was none before.
+    """
     from consolidator import rulesets  # noqa: PLC0415
 
     with transaction(system.engine()) as tx:
@@ -114,7 +147,15 @@ def rollback(reason: Reason, json: Json = False) -> None:
 
 
 def report(json: Json = False) -> None:
-    """Compare the arms of the active ruleset's experiment: stones, prices and margins."""
+    """Compare the arms of the active ruleset's experiment: stones, prices and margins.
+
+    \b
+    Examples:
+      facet ruleset report
+      facet ruleset report --json
+
+    Exit 1 where the active ruleset has no experiment.
+    """
     from consolidator import rulesets  # noqa: PLC0415
     from consolidator.report import compare  # noqa: PLC0415
 

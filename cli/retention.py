@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from cli import system
+from cli.acts import Because
 from cli.embedded.home import home_dir, live_runtime
 from cli.output import BAD_USAGE, Json, ago, emit, fail, say, table
-from cli.rulesets import Reason
 from scheduler import retention
 from shared import runs
 from shared.db import transaction
@@ -24,9 +24,12 @@ app = typer.Typer(no_args_is_help=True, help="What is kept for how long, and dro
 def plan(json: Json = False) -> None:
     """What would be dropped now, how large everything is, and when the disk is full.
 
-    Changes nothing. Reads the whole ledger: seconds, where there are millions of rows.
+    \b
+    Examples:
+      facet retention plan
+      facet retention plan --json | jq .full_in_days
 
-    facet retention plan
+    Changes nothing. Reads the whole ledger: seconds, where there are millions of rows.
     """
     engine, given = system.engine(), system.settings()
     with transaction(engine) as tx:
@@ -72,12 +75,12 @@ def plan(json: Json = False) -> None:
         done = ago(last["finished_at"]) if last["finished_at"] else "not to its end"
         say(f"last applied: {done}" + (f"; {last['error']}" if last["error"] else ""))
     if any(one.goes_rows or one.goes_bytes for one in found.entries):
-        say("  next: `facet retention apply --dry-run --reason TEXT`, or let the steward do it")
+        say("  next: `facet retention apply --dry-run --because TEXT`, or let the steward do it")
 
 
 @app.command()
 def apply(
-    reason: Reason,
+    reason: Because,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only count what would go; change nothing.")
     ] = False,
@@ -86,11 +89,14 @@ def apply(
 ) -> None:
     """Drop what is older than its age, as a steward does once a day. Cannot be undone.
 
+    \b
+    Examples:
+      facet retention apply --because "the disk is nearly full" --dry-run
+      facet retention apply --because "the disk is nearly full" --yes
+
     In small transactions: Ctrl-C leaves the rest for another time. With FACET_ARCHIVE_URL raw
     offers are written there first, and read back. What the last complete run of a feed needs
-    stays.
-
-    facet retention apply --reason "the disk is nearly full"
+    stays. The ages are settings: FACET_KEEP_RAW_OFFERS_DAYS and the others in docs/settings.md.
     """
     engine, given = system.engine(), system.settings()
     found = retention.plan(engine, given)

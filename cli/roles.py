@@ -24,12 +24,15 @@ def roles(
 ) -> None:
     """Make the roles of least privilege and grant each what it does. Safe to run again.
 
+    \b
+    Examples:
+      facet db roles
+      facet db roles --dry-run | psql "$DATABASE"
+
     Six groups without a login: facet_scheduler, facet_worker, facet_consolidator, facet_operator,
     facet_readonly, and facet_migrate, which owns the tables. The user that runs this needs
     CREATEROLE the first time, never more. Then make a login of each, such as `CREATE ROLE ana LOGIN
     PASSWORD '…' IN ROLE facet_operator`, and name it in FACET_DATABASE_URL_SCHEDULER and so on.
-
-    facet db roles --dry-run | psql "$DATABASE"
     """
     engine = system.owner_engine()
     db.require_schema(engine)

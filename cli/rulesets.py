@@ -10,9 +10,22 @@ import typer
 from sqlalchemy import Connection, Engine
 
 from cli import system
-from cli.output import BAD_USAGE, COULD_NOT, Json, ago, data, emit, fail, say, table
+from cli.acts import Because
+from cli.output import (
+    BAD_USAGE,
+    COULD_NOT,
+    DIFFERENT,
+    SAME,
+    Json,
+    ago,
+    data,
+    emit,
+    fail,
+    say,
+    table,
+)
 from shared.db import transaction
-from shared.errors import NotNow
+from shared.errors import FacetError, NotNow
 from sql import query
 
 if TYPE_CHECKING:
@@ -25,14 +38,19 @@ app = typer.Typer(no_args_is_help=True, help="Pricing rules: check, import, comp
 File = Annotated[Path, typer.Argument(help="A ruleset file; see docs/pricing.md.")]
 Which = Annotated[str, typer.Argument(help="A ruleset's id, or the beginning of its checksum.")]
 Either = Annotated[str, typer.Argument(help="A ruleset's id, its checksum, or a file.")]
-Reason = Annotated[str, typer.Option(help="Why; kept in the audit.")]
 
 
 @app.command()
 def lint(file: File, json: Json = False) -> None:
     """Look for gaps, overlaps, rules nobody can reach and brackets that do not follow on.
 
-    Needs no database. Exit 0 where nothing is found, 1 where something is.
+    \b
+    Examples:
+      facet ruleset lint rules.yaml
+      facet ruleset lint rules.yaml --json
+
+    Needs no database. Exit 0 where nothing is found, 1 where something is or the file is no
+    ruleset.
     """
     from consolidator.pricing.lint import lint as look  # noqa: PLC0415
     from consolidator.pricing.ruleset import load_ruleset  # noqa: PLC0415
@@ -59,6 +77,11 @@ def _said(finding: Any) -> dict[str, str]:
 def import_ruleset(file: File, json: Json = False) -> None:
     """Check a ruleset file and keep it as a draft, which never changes.
 
+    \b
+    Examples:
+      facet ruleset import rules.yaml
+      facet ruleset import rules.yaml --json | jq .ruleset_id
+
     The same content again is the same ruleset.
     """
     from consolidator import rulesets  # noqa: PLC0415
@@ -76,7 +99,13 @@ def import_ruleset(file: File, json: Json = False) -> None:
 
 @app.command("list")
 def list_rulesets(json: Json = False) -> None:
-    """All rulesets, the active one first."""
+    """All rulesets, the active one first.
+
+    \b
+    Examples:
+      facet ruleset list
+      facet ruleset list --json
+    """
     with transaction(system.engine()) as tx:
         rows = tx.execute(query("list_rulesets")).mappings().all()
     if json:
@@ -107,7 +136,13 @@ def show(
     ] = False,
     json: Json = False,
 ) -> None:
-    """One ruleset: where it came from, every time it was activated, and its file."""
+    """One ruleset: where it came from, every time it was activated, and its file.
+
+    \b
+    Examples:
+      facet ruleset show 4
+      facet ruleset show 4 --file > rules.yaml
+    """
     from consolidator import rulesets  # noqa: PLC0415
 
     with transaction(system.engine()) as tx:
@@ -136,28 +171,37 @@ def show(
 def diff(a: Either, b: Either, json: Json = False) -> None:
     """What the second ruleset says otherwise than the first, rule by rule.
 
-    facet ruleset diff 3 rules.yaml
+    \b
+    Examples:
+      facet ruleset diff 3 4
+      facet ruleset diff 3 rules.yaml --json
+
+    Exit 0: they say the same; 1: they differ; 2: they cannot be compared.
     """
     from consolidator.pricing.diff import differences  # noqa: PLC0415
 
-    found = differences(ruleset_of(a), ruleset_of(b))
-    if json:
-        for one in found:
-            emit(one)
-        return
+    try:
+        found = differences(ruleset_of(a), ruleset_of(b))
+    except FacetError as error:
+        fail(error, code=BAD_USAGE)
     for one in found:
+        if json:
+            emit(one)
+            continue
         data.print(f"{one.what} {one.where}", markup=False, style="bold")
         if one.before is not None:
             data.print(f"  - {one.before}", markup=False)
         if one.after is not None:
             data.print(f"  + {one.after}", markup=False)
-    say(f"{len(found) or 'no'} differences")
+    if not json:
+        say(f"{len(found) or 'no'} differences")
+    raise SystemExit(DIFFERENT if found else SAME)
 
 
 @app.command()
 def activate(
     ruleset: Either,
-    reason: Reason,
+    reason: Because,
     max_change: Annotated[
         str | None, typer.Option(help="Only if prices change by no more, such as 15%.")
     ] = None,
@@ -168,11 +212,15 @@ def activate(
 ) -> None:
     """Price by a ruleset from the next fold on, and all stones anew; a file is imported first.
 
-    With a bound the ruleset is previewed first, and left a draft where more than --max-share of the
-    stones on sale (default: none) would be refused or change by more than --max-change (default: at
-    all).
+    \b
+    Examples:
+      facet ruleset activate rules.yaml --because "first rules"
+      facet ruleset activate 4 --because spring --max-change 15% --max-share 5%
 
-    facet ruleset activate 4 --reason spring --max-change 15% --max-share 5%
+    With a bound the ruleset is previewed first, and left a draft, exit 1, where more than
+    --max-share of the stones on sale (default: none) would be refused or change by more than
+    --max-change (default: at all). `facet ruleset status` shows how far the repricing is, `facet
+    ruleset rollback` takes it back.
     """
     from consolidator import rulesets  # noqa: PLC0415
 

@@ -61,7 +61,7 @@ def start(
         if tx.execute(query("active_ruleset")).first() is None:
             raise NotNow(
                 "no ruleset is active, so no stone could get a price",
-                hint="`facet ruleset activate FILE --reason TEXT`",
+                hint="`facet ruleset activate FILE --because TEXT`",
             )
         opened = runs.start(tx, feed, kind)
         runs.audit(
@@ -135,7 +135,8 @@ def show(run: Run, json: Json = False) -> None:
 
     The story is told in the order of time: what started it, what was planned, read and folded, what
     gave up, which incidents that opened and who was told of them, who replayed what and why, how it
-    ended each time. `by` has who did it by hand.
+    ended each time. `by` has who did it by hand. Of a run whose partitions and work items were
+    dropped by their age, there is what its own row has.
     """
     engine = system.engine()
     with transaction(engine) as tx:
@@ -153,6 +154,8 @@ def show(run: Run, json: Json = False) -> None:
     table(("", ""), [(name.replace("_", " "), value) for name, value in row.items()])
     show_findings(findings)
     table(("at", "by", "what happened"), [(one.at, one.by, one.text) for one in events])
+    if row["pruned_at"] is not None:
+        say(story.PRUNED + "; what is missing above went with them")
     for one in dead:
         say(f"dead letter {one['dead_letter_id']}: {one['kind']}, {one['reason']}: {one['error']}")
 
@@ -199,9 +202,13 @@ def cancel(
 def verify(run: Run, json: Json = False) -> None:
     """Where every offer of a run is: counted, landed, folded, rejected, dead, drifted, unexplained.
 
-    Exit 0 where all is explained, 3 where some of it waits or is under dead letters, 1 where
-    something is unexplained.
+    \b
+    Examples:
+      facet run verify 9a271c73
+      facet run verify 9a27 --json
 
-    facet run verify 9a271c73
+    Exit 0 where all is explained, 3 where some of it waits or is under dead letters, 1 where
+    something is unexplained, 2 where nobody can tell any more: its partitions and work items were
+    dropped by their age (FACET_KEEP_LEDGER_DAYS).
     """
     raise SystemExit(accounts.show(system.engine(), run, json=json))

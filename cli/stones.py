@@ -81,11 +81,15 @@ def explain(
 ) -> None:
     """Why a stone has its price: each step of the chain, its rule, and what earlier rules missed.
 
-    A stone on stdin need not exist; it is priced by the active ruleset unless another is named.
-    Exit 1 where it has no price.
+    \b
+    Examples:
+      facet stone explain 17
+      facet stone explain 17 --ruleset 4
+      facet stone explain - < stone.json
 
-    echo '{"kind": "natural", "carat": "1.01", "shape": "ROUND", "cost_cents": 250000,
-    "cost_currency": "USD"}' | facet stone explain -
+    A stone on stdin need not exist; it is priced by the active ruleset unless another is named. It
+    is one object such as {"kind": "natural", "carat": "1.01", "shape": "ROUND", "cost_cents":
+    250000, "cost_currency": "USD"}. Exit 1 where it has no price.
     """
     from consolidator import rulesets  # noqa: PLC0415  half a second that other commands need not wait for
 

@@ -16,6 +16,7 @@ from shared import tracing
 from sql import query
 
 LIMIT = 500  # of each sort; more than anybody reads
+PRUNED = "its partitions and work items were dropped, by their age"
 ENDED = ("complete", "partial", "failed", "cancelled")
 
 
@@ -50,6 +51,11 @@ def tell(tx: Connection, run_id: UUID) -> list[Event]:
     return sorted(events, key=lambda one: one.at)  # stable: of one moment, as above
 
 
+def was_pruned(tx: Connection, run_id: UUID) -> bool:
+    """Whether its partitions and work items were dropped by their age."""
+    return tx.execute(query("run_began"), {"run_id": run_id}).one().pruned_at is not None
+
+
 def trace_of(tx: Connection, run_id: UUID) -> str | None:
     """The id of its trace, as a tracing backend shows it."""
     run = tx.execute(query("run_began"), {"run_id": run_id}).one()
@@ -67,12 +73,15 @@ def _beginning(run: Mapping[str, Any], acts: Sequence[Mapping[str, Any]]) -> Ite
         found = f"the supplier was checked: {run['verdict']}"
         yield Event(run["checked_at"], "checked", None, found)
     if run["fetching_at"] is not None:
-        counted = "" if run["counted"] is None else f", {text(run['counted'])} offers counted"
-        planned = f"planned: {_partitions(run['planned'])}{counted}"
-        yield Event(run["fetching_at"], "planned", None, planned)
+        counted = "" if run["counted"] is None else f"{text(run['counted'])} offers counted"
+        parts = _partitions(run["planned"]) if run["pruned_at"] is None else None
+        told = ", ".join(one for one in (parts, counted) if one)
+        yield Event(run["fetching_at"], "planned", None, f"planned: {told}" if told else "planned")
     if run["reconciling_at"] is not None:
         closed = "all its work has closed: its counts are compared"
         yield Event(run["reconciling_at"], "reconciling", None, closed)
+    if run["pruned_at"] is not None:
+        yield Event(run["pruned_at"], "pruned", None, PRUNED)
 
 
 def _steps(rows: Iterable[Mapping[str, Any]]) -> Iterable[Event]:

@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row
 
 from shared import counts
+from shared.errors import NotNow
 from sql import query
 
 
@@ -84,8 +85,18 @@ class RunAccount(NamedTuple):
 
 
 def of_run(tx: Connection, run_id: UUID) -> RunAccount:
-    """The account of a run as it stands now. Reads all that it landed."""
+    """The account of a run as it stands now. Reads all that it landed.
+
+    Raises NotNow where its partitions were dropped by their age: there is nothing to count.
+    """
     run = tx.execute(query("run_to_reconcile"), {"run_id": run_id}).one()
+    if run.pruned_at is not None:
+        short = str(run_id)[:8]
+        raise NotNow(
+            f"run {short} cannot be verified any more: its partitions and work items were dropped "
+            f"on {run.pruned_at:%Y-%m-%d}, by their age",
+            hint=f"`facet run show {short}` has what it counted when it ended",
+        )
     keys = {"run_id": run_id, "feed": run.feed, "landed_on": run.landed_on}
     tx.execute(query("join_by_hash"))
     kept = bool(tx.execute(query("raw_offers_kept"), {"run_id": run_id}).scalar_one())

@@ -15,7 +15,7 @@ import httpx
 import structlog
 from sqlalchemy import Engine
 
-from scheduler.watch import Watch, measure_prices
+from scheduler.watch import Watch, measure_prices, measure_reprice
 from shared import ledger, queue
 from shared.alerts import channels
 from shared.alerts.deliver import deliver_alert
@@ -44,8 +44,9 @@ class Alerting:
         channels.set_up(given)
 
     def round(self) -> int:
-        """Deliver what is due, measure a run; returns how many things it did. Raises Transient."""
+        """Deliver what is due, measure prices; returns how many things it did. Raises Transient."""
         done = self.deliver() + measure_prices(self._engine, self._given)
+        done += measure_reprice(self._engine, self._given)
         self.beat()
         return done
 

@@ -75,5 +75,5 @@ def of_steward(engine: Engine, client: Callable[[], "redis.Redis"]) -> Sequence[
     return (
         Chore(SLOTS_S, lambda: schedules.start_due(engine)),
         Chore(ORDERS_S, Spread(engine, client)),
-        Chore(FORGET_S, lambda: schedules.forget(engine) + presence.forget(engine)),
+        Chore(FORGET_S, lambda: presence.forget(engine)),
     )

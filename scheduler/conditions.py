@@ -11,7 +11,7 @@ from shared.settings import Settings
 
 ROWS_MAX = 500  # of one condition; with more the look cannot tell what is over
 LAPSE_WINDOW_S = 600
-OFFERS_MIN = 50  # of a run under which a share says nothing
+STONES_MIN = 50  # of a run or a reprice, under which a share says nothing
 TOLD_S = 600  # for so long a silence of the steward is told after its end
 CONFIRMING = "suspiciously empty"  # how a run says that it saw far too little
 
@@ -134,6 +134,21 @@ def prices_moved(row: Any) -> Sighting:
     )
 
 
+def reprice_moved(row: Any) -> Sighting:
+    """A reprice that changed prices by more than is usual."""
+    cause = {"activation": "a ruleset was activated", "rate": "a rate was set"}.get(
+        row.cause, "a reprice was asked for"
+    )
+    return Sighting(
+        kind="prices_moved",
+        severity="error",
+        text=f"{row.jumped:,} of {row.stones:,} stones have a price that is another by more than "
+        f"{row.jump:.0%}, {row.changed:,} another price at all, since {cause}: {row.reason}",
+        next_command="facet ruleset status",
+        subject=f"reprice {row.reprice_id}",
+    )
+
+
 def steward_silent(row: Any) -> Sighting:
     """A time in which no steward looked."""
     return Sighting(
@@ -239,10 +254,16 @@ CONDITIONS = (
         ("prices_moved",),
         prices_moved,
         lambda given: {
-            "offers_min": OFFERS_MIN,
+            "offers_min": STONES_MIN,
             "changed_share": given.watch_price_changed_share,
             "jumped_share": given.watch_price_jump_share,
         },
+    ),
+    Condition(
+        "reprice_moving",
+        ("prices_moved",),
+        reprice_moved,
+        lambda given: {"stones_min": STONES_MIN, "jumped_share": given.watch_price_jump_share},
     ),
     Condition("nobody_looked", ("steward_silent",), steward_silent, lambda _: {"told_s": TOLD_S}),
     Condition(

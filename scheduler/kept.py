@@ -1,6 +1,7 @@
 """What is kept for how long: the one list that retention goes by.
 
-A new table that grows for ever gets an entry here and, in shared/settings.py, its age. Of a row
+A new table gets its line here: in KEPT with its age in shared/settings.py where it grows for ever,
+else in FOR_GOOD or BOUNDED; a test misses it. Of a row
 entry, `old` counts (`old`, `rows`, `of_week`) and `take` deletes a batch and says how many; both
 know `keep_days`. The order is that of the dropping: what refers to something goes before it.
 """
@@ -103,9 +104,55 @@ KEPT: tuple[Kept, ...] = (
         "take_incidents",
         batch=1_000,
     ),
+    Rows(
+        "measured price moves",
+        "keep_alerts_days",
+        "price_moves",
+        "old_price_moves",
+        "take_price_moves",
+        batch=1_000,
+    ),
+    Rows(
+        "slots of schedules",
+        "keep_ledger_days",
+        "schedule_slots",
+        "old_slots",
+        "take_slots",
+        batch=1_000,
+    ),
+    Rows(
+        "records of retention",
+        "keep_ledger_days",
+        "retentions",
+        "old_retentions",
+        "take_retentions",
+        batch=1_000,
+    ),
 )
 
-# Kept for good: the catalogue, runs' own rows, rulesets, rates, reprices, the audit.
+# Kept for good: what the business asks for years later, and what other rows hang on.
+FOR_GOOD = (
+    *("diamonds", "runs", "snapshots", "rulesets", "rates", "reprices", "audit_events"),
+    "archives",  # a line a day: where its raw offers are
+)  # fmt: skip
+
+# What does not grow for ever, and why.
+BOUNDED = {
+    "partitions": "go with the work of their run",
+    "alert_incidents": "go with their alert or incident",
+    "deliveries": "go with their alert",
+    "lapsed_leases": "a day of them: `forget_lapses`, at each look of the watch",
+    "processes": "a week of those that have ended: `forget_processes`, each hour",
+    "feeds": "one a feed",
+    "schedules": "one a feed and kind of run",
+    "account_orders": "one an account",
+    "breakers": "one an account",
+    "unclaimed_kinds": "one a kind of work",
+    "leaders": "one",
+    "watch_marks": "one",
+    "schema_serves": "one",
+    "alembic_version": "one",
+}
 
 
 def keep_days(entry: Kept, settings: Settings) -> int:

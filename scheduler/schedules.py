@@ -27,8 +27,6 @@ MissedPolicy = Literal["skip", "once", "all"]
 LATE_S = 90.0  # who is seen later than this was missed: no steward was at work
 MADE_UP_MAX = 24  # slots that `all` makes up after an absence, the latest
 UNREADABLE_WAIT = timedelta(hours=1)  # until a schedule that cannot be read is looked at again
-KEPT_DAYS = 400
-FORGET_BATCH = 1_000
 
 
 def set_schedule(
@@ -100,14 +98,6 @@ def start_due(engine: Engine) -> int:
     with transaction(engine) as tx:
         feeds = tx.execute(query("feeds_with_slots")).scalars().all()
     return sum(_decide(engine, feed) for feed in feeds)
-
-
-def forget(engine: Engine) -> int:
-    """Drop what became of slots long ago; returns how many."""
-    with transaction(engine) as tx:
-        return tx.execute(
-            query("forget_slots"), {"days": KEPT_DAYS, "batch": FORGET_BATCH}
-        ).rowcount
 
 
 def _decide(engine: Engine, feed: str) -> int:

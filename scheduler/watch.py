@@ -188,6 +188,24 @@ def note_breakers(tx: Connection, states: Mapping[str, State]) -> None:
             log.info("breaker_closed", breaker=account)
 
 
+def measure_reprice(engine: Engine, given: Settings) -> bool:
+    """Measure how much prices moved in the latest reprice, once it has ended; whether it did."""
+    with transaction(engine) as tx:
+        reprice = tx.execute(query("reprice_to_measure")).mappings().one_or_none()
+        if reprice is None:
+            return False
+        values = {**reprice, "jump": given.watch_price_jump}
+        moved = tx.execute(query("measure_reprice"), values).one_or_none()
+    if moved is not None:
+        log.info(
+            "prices_measured",
+            reprice_id=reprice["reprice_id"],
+            changed=moved.changed,
+            jumped=moved.jumped,
+        )
+    return True
+
+
 def measure_prices(engine: Engine, given: Settings) -> bool:
     """Measure how much prices moved in a run that has ended; whether there was one."""
     with transaction(engine) as tx:

@@ -185,14 +185,18 @@ class Settings(FeedNames, AlertSettings):
         default=1_095, ge=0, description="the same of price changes, by whole months"
     )
     keep_ledger_days: int = Field(
-        default=90, ge=0, description="the same of a run's work items, partitions and checks"
+        default=90,
+        ge=0,
+        description="the same of a run's work items, partitions and checks, and schedules' slots",
     )
     keep_heatmaps_days: int = Field(default=90, ge=0, description="the same of heatmaps")
     keep_dead_letters_days: int = Field(
         default=180, ge=0, description="the same of dead letters, from when they were settled"
     )
     keep_alerts_days: int = Field(
-        default=365, ge=0, description="the same of incidents that are over, and of alerts"
+        default=365,
+        ge=0,
+        description="the same of incidents that are over, of alerts and of what runs did to prices",
     )
     retention_at: str = Field(
         default="03:30",

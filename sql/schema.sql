@@ -694,9 +694,16 @@ CREATE TABLE public.reprices (
     why_ended text,
     opened_at timestamp with time zone DEFAULT now() NOT NULL,
     finished_at timestamp with time zone,
+    measured_at timestamp with time zone,
+    measured_stones bigint,
+    changed_stones bigint,
+    jumped_stones bigint,
+    jump double precision,
     CONSTRAINT finished_has_time CHECK (((state = 'open'::text) = (finished_at IS NULL))),
+    CONSTRAINT jumped_is_changed CHECK ((jumped_stones <= changed_stones)),
     CONSTRAINT known_cause CHECK ((cause = ANY (ARRAY['activation'::text, 'rate'::text, 'reprice'::text]))),
     CONSTRAINT known_state CHECK ((state = ANY (ARRAY['open'::text, 'done'::text, 'failed'::text, 'cancelled'::text]))),
+    CONSTRAINT measured_whole CHECK ((num_nulls(measured_at, measured_stones, changed_stones, jumped_stones, jump) = ANY (ARRAY[0, 5]))),
     CONSTRAINT unfinished_has_reason CHECK (((state = ANY (ARRAY['failed'::text, 'cancelled'::text])) = (why_ended IS NOT NULL)))
 );
 

@@ -1,6 +1,7 @@
 """The pages tell the truth: commands, settings, dependencies and paths that they name exist."""
 
 import re
+import shlex
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,6 +46,35 @@ def test_a_command_says_what_it_does(words: str) -> None:
     assert command.help
     for parameter in command.params:
         assert getattr(parameter, "help", None), f"{words} {parameter.name}"
+
+
+@pytest.mark.parametrize("words", sorted(commands()))
+def test_a_command_has_examples_and_they_are_commands_that_can_be_typed(words: str) -> None:
+    _, _, rest = (commands()[words].help or "").partition("Examples:\n")
+    examples = [line.strip() for line in rest.partition("\n\n")[0].splitlines()]
+    assert examples, words
+    assert any(line.startswith(words) for line in examples)
+    for line in examples:
+        for typed in re.split(r" *(?:;|\||[<>]+ *\S+)", line):
+            if typed.startswith("facet "):
+                parse(shlex.split(typed))
+
+
+# They draw a screen, print a script, or stay until they are stopped.
+WITHOUT_JSON = {"facet top", "facet completion", "facet serve"}
+
+
+@pytest.mark.parametrize("words", sorted(commands().keys() - WITHOUT_JSON))
+def test_a_command_speaks_json(words: str) -> None:
+    assert any("--json" in getattr(one, "opts", ()) for one in commands()[words].params)
+
+
+def parse(words: list[str]) -> None:
+    """Raises where there is no such command, or it has no such options."""
+    known = commands()
+    depth = next(n for n in (2, 3) if " ".join(words[:n]) in known)
+    with known[" ".join(words[:depth])].make_context(words[depth - 1], words[depth:]):
+        pass
 
 
 def test_every_command_is_in_the_readme() -> None:

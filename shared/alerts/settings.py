@@ -95,7 +95,10 @@ class AlertSettings(BaseModel):
         default=0.5, gt=0, description="share of the old price that makes a change a jump"
     )
     watch_price_jump_share: float = Field(
-        default=0.01, ge=0, le=1, description="of a run's stones whose price jumped, too many above"
+        default=0.01,
+        ge=0,
+        le=1,
+        description="of a run's or a reprice's stones whose price jumped, too many above",
     )
     watch_connections_share: float = Field(
         default=0.8, gt=0, le=1, description="of the database's connections in use, too many from"

@@ -92,6 +92,19 @@ SELECT m.run_id, m.feed, m.offers, m.changed, m.jumped, m.jump
  ORDER BY m.feed
  LIMIT :rows_max;
 
+-- name: reprice_moving
+-- The latest measured reprice, where it moved far more prices than the bound allows. How many changed
+-- says nothing: to change all is what a reprice is for. One of under `stones_min` stones is left out.
+SELECT reprice_id, cause, reason, stones, changed, jumped, jump
+  FROM (SELECT reprice_id, cause, reason, measured_stones AS stones, changed_stones AS changed,
+               jumped_stones AS jumped, jump
+          FROM reprices
+         WHERE measured_at IS NOT NULL
+         ORDER BY reprice_id DESC
+         LIMIT 1) AS latest
+ WHERE stones >= :stones_min AND jumped > stones * CAST(:jumped_share AS float8)
+ LIMIT :rows_max;
+
 -- name: nobody_looked
 -- One row for a while after a time in which no steward looked, though none had said that it stops.
 SELECT silent_from, silent_until,
@@ -249,3 +262,28 @@ SELECT CAST(:run_id AS uuid), :feed, :offers, count(*),
    AND p.changed_at BETWEEN :opened_at AND :finished_at
 ON CONFLICT (run_id) DO NOTHING
 RETURNING changed, jumped;
+
+-- name: reprice_to_measure
+-- The latest ended reprice, unless it was measured since it ended. One that failed may end again.
+SELECT reprice_id, opened_at, finished_at
+  FROM (SELECT * FROM reprices WHERE finished_at IS NOT NULL ORDER BY reprice_id DESC LIMIT 1) AS latest
+ WHERE measured_at IS NULL OR measured_at < finished_at;
+
+-- name: measure_reprice
+-- How many stones a reprice gave another price, and how many by more than `jump` of the one before.
+-- Shares are of the stones that it came to. Waits for nobody: measured twice is measured the same.
+UPDATE reprices AS r
+   SET measured_at = now(),
+       measured_stones = m.stones, changed_stones = m.changed, jumped_stones = m.jumped, jump = m.jump
+  FROM (SELECT (SELECT coalesce(sum(b.stones), 0)
+                  FROM reprice_batches AS b
+                 WHERE b.reprice_id = :reprice_id AND b.repriced IS NOT NULL) AS stones,
+               count(*) AS changed,
+               count(*) FILTER (WHERE p.old_price_currency IS NOT DISTINCT FROM p.price_currency
+                                  AND abs(p.new_price_cents - p.old_price_cents)
+                                      > p.old_price_cents * CAST(:jump AS float8)) AS jumped,
+               CAST(:jump AS float8) AS jump
+          FROM price_changes AS p
+         WHERE p.reprice_id = :reprice_id AND p.changed_at BETWEEN :opened_at AND :finished_at) AS m
+ WHERE r.reprice_id = :reprice_id AND r.finished_at = :finished_at
+RETURNING r.changed_stones AS changed, r.jumped_stones AS jumped;

@@ -19,7 +19,7 @@ SELECT coalesce(sum(p.landed), 0)::bigint AS landed,
 
 -- name: run_to_reconcile
 SELECT r.run_id, r.feed, r.kind, r.state, r.reason, r.note, r.landed_on, r.counted, r.recounted,
-       r.opened_at, r.updated_from, r.finished_at, r.replayed_at, s.run_id IS NOT NULL AS is_snapshot,
+       r.opened_at, r.updated_from, r.finished_at, r.replayed_at, r.pruned_at, s.run_id IS NOT NULL AS is_snapshot,
        EXISTS (SELECT FROM runs AS later
                 WHERE later.feed = r.feed AND later.opened_at > r.opened_at) AS overtaken
   FROM runs AS r

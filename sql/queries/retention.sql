@@ -221,19 +221,21 @@ WITH chosen AS (
 SELECT count(*) FROM taken;
 
 -- name: old_alerts
--- Messages that were sent or failed longer than `keep_days` ago.
-SELECT count(*) FILTER (WHERE finished_at < now() - make_interval(days => :keep_days)) AS old,
-       count(*) AS rows, count(*) FILTER (WHERE created_at > now() - interval '7 days') AS of_week
-  FROM alerts;
+-- Messages that were sent or failed longer than `keep_days` ago; one under a dead letter stays.
+SELECT count(*) FILTER (WHERE a.finished_at < now() - make_interval(days => :keep_days)
+                          AND NOT EXISTS (SELECT FROM dead_letters AS d WHERE d.item_id = a.item_id))
+           AS old,
+       count(*) AS rows, count(*) FILTER (WHERE a.created_at > now() - interval '7 days') AS of_week
+  FROM alerts AS a;
 
 -- name: take_alerts
--- A batch of them, with their deliveries and work items; an item under a dead letter stays. Returns
--- how many.
+-- A batch of them, with their deliveries and work items. Returns how many.
 WITH chosen AS (
-    SELECT alert_id, item_id
-      FROM alerts
-     WHERE finished_at < now() - make_interval(days => :keep_days)
-     ORDER BY alert_id
+    SELECT a.alert_id, a.item_id
+      FROM alerts AS a
+     WHERE a.finished_at < now() - make_interval(days => :keep_days)
+       AND NOT EXISTS (SELECT FROM dead_letters AS d WHERE d.item_id = a.item_id)
+     ORDER BY a.alert_id
      LIMIT :batch
        FOR UPDATE SKIP LOCKED
 ), taken AS (
@@ -242,7 +244,6 @@ WITH chosen AS (
 ), items AS (
     DELETE FROM work_items AS w USING chosen AS c
      WHERE w.item_id = c.item_id AND w.finished_at IS NOT NULL
-       AND NOT EXISTS (SELECT FROM dead_letters AS d WHERE d.item_id = w.item_id)
 )
 SELECT count(*) FROM taken;
 
@@ -263,6 +264,72 @@ WITH chosen AS (
        FOR UPDATE SKIP LOCKED
 ), taken AS (
     DELETE FROM incidents AS i USING chosen AS c WHERE i.incident_id = c.incident_id
+    RETURNING 1
+)
+SELECT count(*) FROM taken;
+
+-- name: old_price_moves
+-- What runs did to prices, measured longer than `keep_days` ago; the latest of a feed stays.
+SELECT count(*) FILTER (WHERE m.measured_at < now() - make_interval(days => :keep_days)
+                          AND m.measured_at < l.latest) AS old,
+       count(*) AS rows, count(*) FILTER (WHERE m.measured_at > now() - interval '7 days') AS of_week
+  FROM price_moves AS m
+  JOIN (SELECT feed, max(measured_at) AS latest FROM price_moves GROUP BY feed) AS l USING (feed);
+
+-- name: take_price_moves
+-- A batch of them. Returns how many.
+WITH chosen AS (
+    SELECT m.run_id
+      FROM price_moves AS m
+     WHERE m.measured_at < now() - make_interval(days => :keep_days)
+       AND m.measured_at < (SELECT max(measured_at) FROM price_moves WHERE feed = m.feed)
+     LIMIT :batch
+       FOR UPDATE SKIP LOCKED
+), taken AS (
+    DELETE FROM price_moves AS m USING chosen AS c WHERE m.run_id = c.run_id
+    RETURNING 1
+)
+SELECT count(*) FROM taken;
+
+-- name: old_slots
+-- Slots of schedules that were decided longer than `keep_days` ago; one that waits stays.
+SELECT count(*) FILTER (WHERE decided_at < now() - make_interval(days => :keep_days)) AS old,
+       count(*) AS rows, count(*) FILTER (WHERE seen_at > now() - interval '7 days') AS of_week
+  FROM schedule_slots;
+
+-- name: take_slots
+-- A batch of them. Returns how many.
+WITH chosen AS (
+    SELECT feed, kind, slot
+      FROM schedule_slots
+     WHERE decided_at < now() - make_interval(days => :keep_days)
+     LIMIT :batch
+       FOR UPDATE SKIP LOCKED
+), taken AS (
+    DELETE FROM schedule_slots AS s USING chosen AS c
+     WHERE s.feed = c.feed AND s.kind = c.kind AND s.slot = c.slot
+    RETURNING 1
+)
+SELECT count(*) FROM taken;
+
+-- name: old_retentions
+-- Records of retention that began longer than `keep_days` ago; the latest stays.
+SELECT count(*) FILTER (WHERE began_at < now() - make_interval(days => :keep_days)
+                          AND retention_id < (SELECT max(retention_id) FROM retentions)) AS old,
+       count(*) AS rows, count(*) FILTER (WHERE began_at > now() - interval '7 days') AS of_week
+  FROM retentions;
+
+-- name: take_retentions
+-- A batch of them. Returns how many.
+WITH chosen AS (
+    SELECT retention_id
+      FROM retentions
+     WHERE began_at < now() - make_interval(days => :keep_days)
+       AND retention_id < (SELECT max(retention_id) FROM retentions)
+     LIMIT :batch
+       FOR UPDATE SKIP LOCKED
+), taken AS (
+    DELETE FROM retentions AS r USING chosen AS c WHERE r.retention_id = c.retention_id
     RETURNING 1
 )
 SELECT count(*) FROM taken;

@@ -1,6 +1,7 @@
 -- name: run_seen
--- How many offers a run landed, and how many of their raw rows are still there.
-SELECT coalesce(sum(p.landed), 0)::bigint AS landed,
+-- How many offers a run landed, and how many of their raw rows are still there. One whose detail was
+-- dropped landed what its own row says.
+SELECT coalesce(sum(p.landed), (SELECT landed FROM runs WHERE run_id = :run_id), 0)::bigint AS landed,
        (SELECT count(*)
           FROM raw_offers AS o
           JOIN partitions AS q USING (partition_id)

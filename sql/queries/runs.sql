@@ -188,16 +188,20 @@ SELECT run_id, feed, kind, state, reason, opened_at, finished_at, counted, lande
  LIMIT :limit;
 
 -- name: run_progress
--- Everything someone who watches a run wants to know, in one row. Times in seconds.
+-- Everything someone who watches a run wants to know, in one row. Times in seconds. Of a run whose
+-- detail was dropped, what its own row has, and NULL for the rest.
 SELECT r.run_id, r.feed, r.kind, r.state, r.reason, r.note, r.opened_at, r.updated_from, r.finished_at,
-       r.replayed_at, r.counted, r.recounted, r.recounted - r.counted AS drift, r.offers, r.delisted,
+       r.replayed_at, r.pruned_at, r.counted, r.recounted, r.recounted - r.counted AS drift, r.offers, r.delisted,
        r.scan_calls, s.name AS snapshot, s.same_as, h.calls AS heatmap_calls,
        h.rounds AS scan_rounds, h.failed AS scan_failed, h.estimated AS scan_estimated,
        h.balance, h.why_stopped,
        c.verdict, c.findings,
-       p.partitions, p.cut, p.swept, p.fetched, p.folded, p.planned_offers, p.landed, p.pages, p.largest,
-       p.inserted, p.changed, p.unchanged, p.rejected, p.price_changes,
-       r.scan_calls + p.requests AS requests,
+       p.partitions, p.cut, p.swept, p.fetched, p.folded, p.planned_offers,
+       coalesce(p.landed, r.landed) AS landed, p.pages, p.largest,
+       p.inserted, p.changed, p.unchanged, coalesce(p.inserted + p.changed, r.written) AS written,
+       coalesce(p.rejected, r.rejected) AS rejected,
+       coalesce(p.price_changes, r.price_changes) AS price_changes,
+       coalesce(r.scan_calls + p.requests, r.requests) AS requests,
        w.dead, w.open,
        extract(epoch FROM coalesce(r.fetching_at, r.finished_at, now()) - r.opened_at)::float8 AS plan_s,
        extract(epoch FROM coalesce(p.fetch_end, r.finished_at, now()) - r.fetching_at)::float8 AS fetch_s,
@@ -208,7 +212,7 @@ SELECT r.run_id, r.feed, r.kind, r.state, r.reason, r.note, r.opened_at, r.updat
   LEFT JOIN heatmaps AS h ON h.run_id = r.run_id
   LEFT JOIN snapshots AS s ON s.run_id = r.run_id
   LEFT JOIN feed_checks AS c ON c.run_id = r.run_id
- CROSS JOIN LATERAL (
+  LEFT JOIN LATERAL (
        SELECT count(*) AS partitions,
               count(*) FILTER (WHERE fetched_at IS NOT NULL) AS fetched,
               count(*) FILTER (WHERE folded_at IS NOT NULL) AS folded,
@@ -228,12 +232,12 @@ SELECT r.run_id, r.feed, r.kind, r.state, r.reason, r.note, r.opened_at, r.updat
               coalesce(sum(rejected), 0)::bigint AS rejected,
               coalesce(sum(price_changes), 0)::bigint AS price_changes
          FROM partitions
-        WHERE run_id = r.run_id) AS p
- CROSS JOIN LATERAL (
+        WHERE run_id = r.run_id) AS p ON r.pruned_at IS NULL
+  LEFT JOIN LATERAL (
        SELECT count(*) FILTER (WHERE state = 'dead') AS dead,
               count(*) FILTER (WHERE finished_at IS NULL) AS open
          FROM work_items
-        WHERE run_id = r.run_id) AS w
+        WHERE run_id = r.run_id) AS w ON r.pruned_at IS NULL
  WHERE r.run_id = :run_id;
 
 -- name: dead_of_run

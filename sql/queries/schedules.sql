@@ -96,14 +96,5 @@ SELECT s.feed, s.kind, s.slot, s.state, s.reason, s.missed, s.seen_at, s.decided
  ORDER BY s.slot DESC, s.feed, s.kind
  LIMIT :limit;
 
--- name: forget_slots
--- Slots decided longer ago than anybody asks; bounded.
-DELETE FROM schedule_slots
- WHERE (feed, kind, slot) IN (
-       SELECT feed, kind, slot
-         FROM schedule_slots
-        WHERE slot < now() - make_interval(days => :days) AND state <> 'waiting'
-        LIMIT :batch);
-
 -- name: present_time
 SELECT now();

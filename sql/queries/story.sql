@@ -4,7 +4,7 @@
 -- When it passed through its states, and which slot of a schedule started it, if one did.
 SELECT r.feed, r.kind, r.state, r.reason, r.note, r.opened_at, r.fetching_at, r.reconciling_at,
        r.finished_at, r.counted, r.scan_calls, r.offers, r.written, r.delisted, r.rejected,
-       r.traceparent, s.slot, c.checked_at, c.verdict,
+       r.traceparent, r.pruned_at, s.slot, c.checked_at, c.verdict,
        (SELECT count(*) FROM partitions AS p WHERE p.run_id = r.run_id AND p.parent_id IS NULL
                                                AND NOT p.sweep) AS planned
   FROM runs AS r

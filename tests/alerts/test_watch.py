@@ -16,7 +16,7 @@ from scheduler.watch import Watch
 from shared.breaker import Breaker, State
 from shared.db import transaction
 from shared.errors import SupplierUnavailable
-from sql import statements
+from sql import query, statements
 from tests.alerts.conftest import Alarm, MakeAlarm
 from tests.builders import FEED, claim, due_item, held_item, lapse, open_run, rows
 
@@ -342,6 +342,113 @@ def test_prices_beyond_a_bound_are_an_incident_until_a_usual_run(
     assert watch.measure_prices(engine, alarm.given)
     alarm.look_later()
     assert kinds(alarm) == []
+
+
+REPRICED = """
+    INSERT INTO price_changes (stone_id, old_price_cents, old_price_currency, new_price_cents,
+           price_currency, new_cost_cents, cost_currency, ruleset_id, rule, cause, reprice_id,
+           actor)
+    SELECT n, 100, 'USD', :new, 'USD', 1, 'USD', 1, 'x', :cause, :reprice, 'ana'
+      FROM generate_series(1, :stones) AS n"""
+
+
+def repriced(
+    engine: Engine, cause: str, *, new: int, stones: int, state: str = "done", of: int = 1_000
+) -> int:
+    """A reprice of a thousand stones that came to `of` of them, and ended."""
+    change(
+        engine,
+        "INSERT INTO rulesets (ruleset_id, name, checksum, source, author)"
+        " OVERRIDING SYSTEM VALUE VALUES (1, 'x', 'x', 'x', 'ana') ON CONFLICT DO NOTHING",
+    )
+    with transaction(engine) as tx:
+        tx.execute(query("make_room_today"))
+        opened = text(
+            "INSERT INTO reprices (cause, ruleset_id, actor, reason)"
+            " VALUES (:cause, 1, 'ana', 'spring') RETURNING reprice_id"
+        )
+        reprice_id = int(tx.execute(opened, {"cause": cause}).scalar_one())
+    for low, stones_of, done in ((1, of, True), (of + 1, 1_000 - of, False)):
+        if stones_of:
+            change(
+                engine,
+                "WITH item AS (INSERT INTO work_items (kind, attempts_max, state, finished_at)"
+                "              VALUES ('reprice', 5, 'done', now()) RETURNING item_id)"
+                " INSERT INTO reprice_batches"
+                "        (item_id, reprice_id, stone_low, stone_high, stones, repriced)"
+                " SELECT item_id, :id, :low, :high, :stones, :done FROM item",
+                id=reprice_id,
+                low=low,
+                high=low + stones_of,
+                stones=stones_of,
+                done=stones_of if done else None,
+            )
+    change(engine, REPRICED, new=new, stones=stones, cause=cause, reprice=reprice_id)
+    change(
+        engine,
+        "UPDATE reprices SET state = :state, finished_at = now(), why_ended = :why"
+        " WHERE reprice_id = :id",
+        state=state,
+        why=None if state == "done" else "wrong",
+        id=reprice_id,
+    )
+    return reprice_id
+
+
+@pytest.mark.parametrize("cause", ["activation", "rate", "reprice"])
+def test_a_reprice_that_moves_prices_far_is_an_incident_until_a_usual_one(
+    engine: Engine, alarm: Alarm, cause: str
+) -> None:
+    reprice_id = repriced(engine, cause, new=151, stones=11)
+    assert watch.measure_reprice(engine, alarm.given)
+    assert not watch.measure_reprice(engine, alarm.given)  # once
+    alarm.look()
+    alarm.look()
+    (one,) = lasting(alarm)
+    assert (one["kind"], one["feed"], one["run_id"]) == ("prices_moved", None, None)
+    assert (one["subject"], one["severity"]) == (f"reprice {reprice_id}", "error")
+    assert "11 of 1,000 stones" in one["text"]
+    assert "spring" in one["text"]
+    assert one["next_command"] == "facet ruleset status"
+    repriced(engine, "activation", new=150, stones=1_000)
+    assert watch.measure_reprice(engine, alarm.given)
+    alarm.look_later()
+    assert kinds(alarm) == []
+
+
+@pytest.mark.parametrize(
+    ("new", "stones", "of", "seen"),
+    [
+        (110, 1_000, 1_000, False),  # every price another, none far: what an activation is for
+        (151, 10, 1_000, False),  # one in a hundred jumps
+        (151, 6, 500, True),  # cancelled half way: of those that it came to
+        (151, 49, 49, False),  # too few to say anything
+    ],
+)
+def test_what_counts_of_a_reprice_is_how_far_prices_moved(
+    engine: Engine, alarm: Alarm, new: int, stones: int, of: int, seen: bool
+) -> None:
+    state = "done" if of == 1_000 else "cancelled"
+    repriced(engine, "activation", new=new, stones=stones, state=state, of=of)
+    assert watch.measure_reprice(engine, alarm.given)
+    alarm.look()
+    assert (kinds(alarm) == ["prices_moved"]) == seen
+
+
+def test_a_reprice_is_measured_when_it_has_ended_and_again_when_it_ends_again(
+    engine: Engine, alarm: Alarm
+) -> None:
+    assert not watch.measure_reprice(engine, alarm.given)
+    repriced(engine, "activation", new=110, stones=1_000, state="failed")
+    assert watch.measure_reprice(engine, alarm.given)
+    change(engine, "UPDATE reprices SET state = 'open', finished_at = NULL, why_ended = NULL")
+    assert not watch.measure_reprice(engine, alarm.given)
+    change(engine, REPRICED, new=300, stones=100, cause="activation", reprice=1)
+    change(engine, "UPDATE reprices SET state = 'done', finished_at = now()")
+    assert watch.measure_reprice(engine, alarm.given)
+    assert not watch.measure_reprice(engine, alarm.given)
+    alarm.look()
+    assert kinds(alarm) == ["prices_moved"]
 
 
 def test_due_work_that_nobody_takes_is_an_incident_until_somebody_does(

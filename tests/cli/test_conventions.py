@@ -133,6 +133,11 @@ def test_json_is_one_object_a_line(engine: Engine, services: dict[str, str]) -> 
     assert shown["state"] == "planning"
 
 
+def test_down_says_in_json_whether_anything_ran(tmp_path: Path) -> None:
+    done = facet("down", "--json", FACET_HOME=str(tmp_path / "home"))
+    assert json.loads(done.stdout) == {"home": str(tmp_path / "home"), "stopped": False}
+
+
 def test_a_run_is_cancelled_with_its_reason(engine: Engine, services: dict[str, str]) -> None:
     run_id = open_run(engine)
     done = facet("run", "cancel", str(run_id), "--reason", "wrong account", **services)

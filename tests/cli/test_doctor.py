@@ -222,6 +222,36 @@ def test_a_disk_that_fills_up_is_found(well: Patient, monkeypatch: pytest.Monkey
         assert [one.level for one in doctor.disk(well)] == [level]
 
 
+def test_a_disk_of_another_folder_or_of_the_database_is_looked_at(
+    engine: Engine, servers: Servers, tmp_path: Path
+) -> None:
+    folders = f"{tmp_path}, {tmp_path / 'gone'}"
+    watched = patient(engine, servers, tmp_path / "none", FACET_WATCH_DISKS=folders)
+    there, gone = doctor.disk(watched)
+    assert str(tmp_path) in there.says
+    assert (gone.level, gone.mend) == ("warning", "mend FACET_WATCH_DISKS")
+    full = patient(engine, servers, tmp_path, FACET_DATABASE_DISK_BYTES="1000000")
+    (found,) = [one for one in doctor.database(full) if one.check == "disk"]
+    assert (found.level, found.mend) == ("problem", "`facet retention plan`")
+
+
+def test_a_role_of_which_nobody_is_at_work_is_found_before_work_is_late(well: Patient) -> None:
+    with transaction(well.engine) as tx:
+        for role, silent_s in (("steward", 600), ("scheduler", 0), ("worker", 0)):
+            tx.exec_driver_sql(
+                "INSERT INTO processes (process_id, role, host, pid, concurrency, release, seen_at)"
+                f" VALUES (gen_random_uuid(), '{role}', 'a', 1, 1, '1',"
+                f"         now() - interval '{silent_s} s')"
+            )
+    found = worst(doctor.processes(well))
+    assert found.says == "at work is no steward, no consolidator"
+    assert found.mend == "`facet serve steward`"
+    with transaction(well.engine) as tx:
+        tx.exec_driver_sql("UPDATE processes SET seen_at = now()")
+        tx.exec_driver_sql("UPDATE processes SET role = 'consolidator' WHERE role = 'scheduler'")
+    assert worst(doctor.processes(well)).says == "at work is no scheduler"
+
+
 def test_a_contract_that_drifted_or_was_not_looked_at_is_found(well: Patient) -> None:
     assert [one.level for one in doctor.contracts(well)] == ["ok"]
     found = feed(FEED)
@@ -258,7 +288,14 @@ def test_the_command_says_all_of_it_within_80_columns_and_by_its_exit_code(
     assert "roles: " in done.stderr
     lines = facet("doctor", "--json", **services).stdout.splitlines()
     found = [json.loads(line) for line in lines]
-    assert {one["check"] for one in found} >= {"database", "schema", "clock", "broker", "roles"}
+    assert {one["check"] for one in found} >= {
+        "database",
+        "schema",
+        "clock",
+        "broker",
+        "roles",
+        "processes",
+    }
     assert all(one.keys() == {"check", "level", "says", "mend"} for one in found)
     with transaction(engine) as tx:
         tx.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")

@@ -35,10 +35,10 @@ def five_times(tmp_path: Path) -> str:
     return str(file)
 
 
-def lines(*words: str, **environment: str) -> list[Any]:
+def lines(*words: str, code: int = 0, **environment: str) -> list[Any]:
     """What a command says as JSON."""
     done = facet(*words, "--json", **environment)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == code, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
@@ -87,10 +87,12 @@ def test_a_ruleset_from_import_to_rollback(
     assert [r["state"] for r in lines("ruleset", "list", **services)] == ["active", "draft"]
     (change,) = [
         one
-        for one in lines("ruleset", "diff", str(first), five_times, **services)
+        for one in lines("ruleset", "diff", str(first), five_times, code=1, **services)
         if one["where"].endswith("price") or one["what"] == "added"
     ]
     assert "× 5" in change["after"]
+    assert lines("ruleset", "diff", second, five_times, **services) == []
+    assert facet("ruleset", "diff", "99", second, **services).returncode == 2
 
     (found,) = lines("ruleset", "preview", second, **services)
     assert (found["stones"], found["risen"], found["ruleset_id"]) == (2, 2, int(second))
@@ -180,7 +182,7 @@ def test_tables_fit_eighty_columns(
     drain(engine)
     for words in ("list", "status", "preview 1", "diff 1 2", "show 2"):
         done = facet("ruleset", *words.split(), **services, COLUMNS="80")
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == (words == "diff 1 2"), done.stderr
         assert max(map(len, done.stdout.splitlines())) <= 80, words
     for words in ("show A", "history A", "explain A"):
         done = facet("stone", *words.split(), **services, COLUMNS="80")

@@ -1,5 +1,6 @@
 """What is deployed exists: commands, options, settings, files; and the commands run."""
 
+import copy
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 from sqlalchemy import Engine, text
 
 from cli import system
@@ -22,6 +24,7 @@ from shared.ledger import KINDS
 from shared.settings import Settings, load
 from tests.builders import due_item
 from tests.cli.test_conventions import facet
+from tests.ops import formats
 from tests.ops.deployment import (
     COMPOSE,
     K8S,
@@ -141,6 +144,36 @@ def test_keda_scales_on_the_backlog(engine: Engine) -> None:
         with transaction(engine) as tx:
             waiting = tx.execute(text(trigger["metadata"]["query"])).scalar_one()
         assert waiting == (3 if role == "worker" else 0)
+
+
+def test_the_composed_file_says_nothing_that_compose_does_not_read() -> None:
+    """Where `docker compose` is not at hand, see below."""
+    read = formats.compose_file(compose())
+    for name, service in read.services.items():
+        assert set(service.depends_on) <= set(read.services), name
+    wrong = copy.deepcopy(compose())
+    wrong["services"]["worker"]["healthcheck"]["intervall"] = "30s"
+    with pytest.raises(ValidationError, match="intervall"):
+        formats.compose_file(wrong)
+
+
+def test_what_kubernetes_is_to_run_is_written_in_its_words() -> None:
+    """And each pod has the volumes that it mounts, and the labels that it is selected by."""
+    running = [one for one in manifests() if one["kind"] in formats.WORKLOADS]
+    assert len(running) == 8
+    for one in running:
+        read = formats.workload(one)
+        if isinstance(read, formats.Deployment):
+            labels = read.spec.template.metadata.labels.items()
+            assert read.spec.selector.match_labels.items() <= labels
+    for name, pod in pods():
+        there = {volume["name"] for volume in pod["volumes"]}
+        mounted = {m["name"] for c in pod["containers"] for m in c["volumeMounts"]}
+        assert mounted == there, name
+    wrong = copy.deepcopy(running[0])
+    wrong["spec"]["shedule"] = "0 1 * * *"
+    with pytest.raises(ValidationError, match="shedule"):
+        formats.workload(wrong)
 
 
 def test_docker_compose_reads_its_file() -> None:

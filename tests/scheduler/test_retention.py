@@ -1,6 +1,7 @@
 """What is too old goes, and nothing that anybody needs."""
 
 import io
+import re
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -14,11 +15,11 @@ from sqlalchemy import Engine, text
 
 from scheduler import retention
 from scheduler.archive import archive_day
-from scheduler.kept import KEPT
+from scheduler.kept import BOUNDED, FOR_GOOD, KEPT
 from shared.db import transaction
 from shared.errors import ArchiveFailed, DatabaseUnavailable
 from shared.settings import Settings, load
-from sql import query
+from sql import query, statements
 from tests.builders import FEED, rows
 from tests.scheduler import fake_s3
 
@@ -225,6 +226,85 @@ def test_alerts_and_incidents_that_are_over_go_by_their_age(engine: Engine) -> N
     left = rows(engine, "SELECT subject FROM incidents ORDER BY subject")
     assert [one["subject"] for one in left] == ["b", "c"]
     assert len(rows(engine, "SELECT FROM alert_incidents")) == 1
+
+
+BURIED_ALERT = """
+    WITH item AS (
+        INSERT INTO work_items (kind, attempts_max, state, created_at, finished_at)
+        SELECT 'alert', 6, 'dead', t.at, t.at
+          FROM (SELECT now() - interval '400 days' AS at) AS t
+        RETURNING item_id, finished_at
+    ), letter AS (
+        INSERT INTO dead_letters (item_id, kind, reason, error, first_at)
+        SELECT item_id, 'alert', 'attempts', 'gone', finished_at FROM item
+    )
+    INSERT INTO alerts (item_id, batch, channel, kind, severity, content, state, finished_at)
+    SELECT item_id, gen_random_uuid(), 'slack', 'news', 'error', '{}', 'failed', finished_at
+      FROM item"""
+
+
+def test_an_alert_under_a_dead_letter_stays_until_that_is_gone(engine: Engine) -> None:
+    with transaction(engine) as tx:
+        tx.execute(text(BURIED_ALERT))
+    assert applied(engine) == {}
+    with transaction(engine) as tx:
+        settle = "UPDATE dead_letters SET settled_how = 'discarded', settled_at = first_at"
+        tx.execute(text(settle))
+    assert applied(engine) == {"settled dead letters": 1, "alerts": 1}
+    assert count(engine, "work_items") == 0
+
+
+def test_measured_price_moves_go_by_their_age_and_the_latest_of_a_feed_stays(
+    engine: Engine,
+) -> None:
+    measured = """
+        INSERT INTO price_moves (run_id, feed, offers, changed, jumped, jump, measured_at)
+        SELECT gen_random_uuid(), :feed, n, 0, 0, 0.5, now() - make_interval(days => n)
+          FROM unnest(CAST(:ages AS int[])) AS n"""
+    with transaction(engine) as tx:
+        tx.execute(text(measured), {"feed": FEED, "ages": [900, 366, 364]})
+        tx.execute(text(measured), {"feed": "idex-natural", "ages": [800, 700]})
+    assert applied(engine) == {"measured price moves": 3}
+    left = rows(engine, "SELECT offers FROM price_moves ORDER BY offers")
+    assert [one["offers"] for one in left] == [364, 700]
+
+
+def test_slots_of_schedules_go_by_their_age_and_one_that_waits_stays(engine: Engine) -> None:
+    slots = """
+        INSERT INTO schedule_slots (feed, kind, slot, state, reason, seen_at, decided_at)
+        SELECT :feed, 'full', t.at, :state, 'paused', t.at,
+               CASE WHEN :state = 'skipped' THEN t.at END
+          FROM unnest(CAST(:ages AS int[])) AS n,
+               LATERAL (SELECT now() - make_interval(days => n) AS at) AS t"""
+    with transaction(engine) as tx:
+        tx.execute(text(slots), {"feed": FEED, "state": "skipped", "ages": [500, 91, 89]})
+        tx.execute(text(slots), {"feed": FEED, "state": "waiting", "ages": [400]})
+    assert applied(engine) == {"slots of schedules": 2}
+    left = rows(engine, "SELECT state FROM schedule_slots ORDER BY slot")
+    assert [one["state"] for one in left] == ["waiting", "skipped"]
+
+
+def test_records_of_retention_go_by_their_age_and_the_latest_stays(engine: Engine) -> None:
+    with transaction(engine) as tx:
+        began = """
+            INSERT INTO retentions (began_at, lease_until, finished_at)
+            SELECT t.at, t.at, t.at
+              FROM (VALUES (200), (100)) AS a (n),
+                   LATERAL (SELECT now() - make_interval(days => n) AS at) AS t"""
+        tx.execute(text(began))
+    names = {one.name: one.goes_rows for one in retention.plan(engine, settings()).entries}
+    assert names["records of retention"] == 1  # the latest stays, however old
+    assert applied(engine) == {"records of retention": 2}  # this one is the latest by now
+    assert count(engine, "retentions") == 1
+
+
+def test_every_table_has_an_age_or_a_reason_to_need_none(engine: Engine) -> None:
+    with transaction(engine) as tx:
+        tables = sorted(row.name for row in tx.execute(query("table_bytes")))
+    aged = [entry.table for entry in KEPT]
+    assert sorted([*aged, *FOR_GOOD, *BOUNDED]) == tables
+    for why in BOUNDED.values():
+        assert set(re.findall(r"`(\w+)`", why)) <= set(statements())
 
 
 def test_price_changes_go_by_whole_months(engine: Engine) -> None:

@@ -259,15 +259,6 @@ def test_a_feed_of_files_has_no_incremental_schedule_and_an_unknown_one_none(
                 )
 
 
-def test_slots_are_forgotten_after_a_year(engine: Engine) -> None:
-    schedule(engine)
-    schedules.start_due(engine)
-    assert schedules.forget(engine) == 0
-    with transaction(engine) as tx:
-        tx.execute(text("UPDATE schedule_slots SET slot = slot - interval '500 days'"))
-    assert schedules.forget(engine) == 1
-
-
 def test_a_chore_is_done_at_its_own_pace() -> None:
     now, done = [0.0], []
     chore = Chore(10, lambda: done.append(now[0]) or 1, clock=lambda: now[0])

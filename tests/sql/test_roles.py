@@ -54,6 +54,11 @@ NEVER = {
     },
 }
 
+UNDO_0010 = (
+    "ALTER TABLE reprices DROP CONSTRAINT measured_whole, DROP CONSTRAINT jumped_is_changed",
+    "ALTER TABLE reprices DROP measured_at, DROP measured_stones, DROP changed_stones",
+    "ALTER TABLE reprices DROP jumped_stones, DROP jump",
+)
 UNDO_0009 = (
     "DROP FUNCTION drop_raw_offers, drop_price_changes, table_sums",
     "DROP TABLE archives, retentions, schema_serves",
@@ -227,9 +232,9 @@ def test_a_migration_by_a_login_of_the_owners_role_leaves_everything_to_that_rol
     house: House,
 ) -> None:
     login = house.logins["facet_migrate"]
-    with transaction(login) as tx:  # the last migration undone
+    with transaction(login) as tx:  # the last migrations undone
         tx.exec_driver_sql(f"SET LOCAL ROLE {roles.OWNER}")
-        for statement in UNDO_0009:
+        for statement in UNDO_0010 + UNDO_0009:
             tx.exec_driver_sql(statement)
     assert db.migrate(login) == ("0008", db.versions()[-1])
     with transaction(login) as tx:
