@@ -96,7 +96,10 @@ def killed_at(stage: Stage, points: list[str], action: Action = "kill") -> None:
             opened = True
         point = left[0]
         times = 1 if again else stage.rng.randint(1, TIMES.get(point, 1))
-        strike = stage.struck(point, action, times)
+        stage.world.points.arm(point, action, times)
+        if point.startswith("bad_message."):
+            bad_messages(stage)  # nobody else sends any
+        strike = stage.await_strike(point)
         if strike is not None:
             stage.fault(action)
             stage.watch(strike.at)
@@ -142,8 +145,6 @@ def prepare(stage: Stage, points: list[str]) -> None:
         stage.activate()
     else:
         stage.open()
-    if "bad_message" in bases:
-        bad_messages(stage)
     if "cut" in bases:
         count_too_few(stage)
 
