@@ -46,11 +46,22 @@ def why(because: str | None, *, dry_run: bool) -> str:
     return because or ""
 
 
+class _Asking:
+    """Whether anybody may be asked; set once, before the command."""
+
+    never = False
+
+
+def ask_nobody() -> None:
+    """From now on what would ask fails instead, and says with what it need not."""
+    _Asking.never = True
+
+
 def ask(question: str, *, yes: bool) -> None:
     """Go on only if the person agrees; where nobody can be asked, `--yes` must have been given."""
     if yes:
         return
-    if not sys.stdin.isatty():
+    if _Asking.never or not sys.stdin.isatty():
         fail(f"{question}: nobody can be asked here", hint="add --yes", code=BAD_USAGE)
     if not typer.confirm(f"{question}?", err=True):
         fail("nothing was done", hint="--dry-run shows what would be", code=BAD_USAGE)

@@ -37,6 +37,7 @@ from cli import (
     top,
     workers,
 )
+from cli.acts import ask_nobody
 from cli.embedded.detached import spawn_detached, stop_running
 from cli.embedded.home import home_dir, live_runtime
 from cli.embedded.supervisor import Supervisor
@@ -123,6 +124,10 @@ def options(
         typer.Option(
             "--plain", help="Tables as lines with tabs, for other programs; may stand anywhere."
         ),
+    ] = False,
+    no_input: Annotated[
+        bool,
+        typer.Option("--no-input", help="Ask nobody: fail instead; may stand anywhere."),
     ] = False,
 ) -> None:
     """What holds for every command."""
@@ -256,9 +261,10 @@ def migrate(json: Json = False) -> None:
 def main() -> None:
     """Run the command; every error of ours becomes one sentence and the next command."""
     telemetry.configure(json=not sys.stderr.isatty())
-    if "--plain" in sys.argv:
-        sys.argv.remove("--plain")
-        be_plain()
+    for word, obey in {"--plain": be_plain, "--no-input": ask_nobody}.items():
+        if word in sys.argv:
+            sys.argv.remove(word)
+            obey()
     try:
         app()
     except FacetError as error:

@@ -2,15 +2,14 @@
 
 import getpass
 import shutil
-import sys
 from typing import Annotated, Any
 
 import typer
 
 from cli import system
-from cli.acts import Because
+from cli.acts import Because, ask
 from cli.embedded.home import home_dir, live_runtime
-from cli.output import BAD_USAGE, Json, ago, emit, fail, say, table
+from cli.output import Json, ago, emit, fail, say, table
 from scheduler import retention
 from shared import runs
 from shared.db import transaction
@@ -108,11 +107,8 @@ def apply(
         if json:
             emit({"dry_run": True, "goes": goes, "bytes": frees})
         return
-    if goes and not yes:
-        if not sys.stdin.isatty():
-            fail("this cannot be undone, and nobody is there to ask", hint="--yes", code=BAD_USAGE)
-        if not typer.confirm("drop it?", err=True):
-            raise SystemExit(BAD_USAGE)
+    if goes:
+        ask("drop it, which cannot be undone", yes=yes)
     with transaction(engine) as tx:
         runs.audit(
             tx,

@@ -123,6 +123,17 @@ class Judge:
         self.known[feed] = there
         return list(compared(on_sale, must))
 
+    def stamped(self, feed: str) -> list[Violation]:
+        """The same of a feed that no run reads now, whose supplier may have moved on: every stone on
+        sale bears the active ruleset. How it is then is what is known of it."""
+        there, active = self.catalogue(feed), self.active()
+        self.known[feed] = there
+        return [
+            Violation("wrong", f"{offer_id} of {feed} was not priced anew")
+            for offer_id, kept in there.items()
+            if kept.off_sale is None and kept.stone["ruleset_id"] != active
+        ]
+
     def invariants(self, run_id: object) -> list[Violation]:
         """Everything that must hold of an idle world, whatever was done to it."""
         found = []

@@ -28,7 +28,7 @@ ROOMS = (
     *("bench", "cli", "consolidator", "docs", "scheduler", "shared", "simulator", "sql", "tests"),
     *("worker", "pyproject.toml"),
 )
-STEPS = 1_500
+STEPS = 5_000
 MACHINE_S_MAX = 400
 
 

@@ -179,6 +179,10 @@ class Stage:
             else:
                 self.found += self.judge.exact(run)
             self.found += self.judge.invariants(run_id)
+        if self.activated:
+            read = {str(self.world.run(run_id)["feed"]) for run_id in self._open}
+            for feed in sorted(self.judge.known.keys() - read):
+                self.found += self.judge.stamped(feed)
         if letters:
             self._dead_letters()
         self._open = []
