@@ -124,8 +124,10 @@ class Judge:
         return list(compared(on_sale, must))
 
     def stamped(self, feed: str) -> list[Violation]:
-        """The same of a feed that no run reads now, whose supplier may have moved on: every stone on
-        sale bears the active ruleset. How it is then is what is known of it."""
+        """The same of a feed that no run reads now, whose supplier may have moved on.
+
+        Every stone on sale bears the active ruleset; how they are then is what is known of them.
+        """
         there, active = self.catalogue(feed), self.active()
         self.known[feed] = there
         return [

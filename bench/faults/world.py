@@ -339,7 +339,8 @@ class World:
     def idle(self) -> bool:
         """Whether nothing is left to do."""
         left = "SELECT FROM work_items WHERE finished_at IS NULL"
-        runs_left = "SELECT FROM runs WHERE finished_at IS NULL"
+        # One whose replayed work has closed is reconciled anew a moment later.
+        runs_left = "SELECT FROM runs WHERE finished_at IS NULL OR replayed_at IS NOT NULL"
         reprices = "SELECT FROM reprices WHERE finished_at IS NULL"
         return not self.rows(f"{left} UNION ALL {runs_left} UNION ALL {reprices} LIMIT 1")
 
