@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from cli import main, output, system
+from cli import acts, main, output, system
 
 
 class Done(NamedTuple):
@@ -30,6 +30,7 @@ class Facet:
     def __call__(self, *words: str) -> Done:
         self._monkeypatch.setattr(sys, "argv", ["facet", *words])
         self._monkeypatch.setattr(output._Style, "plain", False)
+        self._monkeypatch.setattr(acts._Asking, "never", False)
         # Loggers keep the first configuration they see, and other tests look at logs.
         self._monkeypatch.setattr(main.telemetry, "configure", lambda **_: None)
         self._capsys.readouterr()

@@ -1,9 +1,11 @@
 """`facet retention`, as a person calls it."""
 
 import json
+import sys
 from uuid import UUID
 
 import pytest
+import typer
 from sqlalchemy import Engine, text
 
 from cli.output import data
@@ -40,6 +42,18 @@ def test_the_plan_names_everything_with_its_age_in_80_columns(
     assert "records of retention" in shown.out
     assert max(map(len, shown.out.splitlines())) <= 80
     assert "facet retention apply --dry-run" in shown.err
+
+
+def test_nobody_is_asked_where_nobody_wants_to_be(
+    facet_inside: Facet, old: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    monkeypatch.setattr(typer, "confirm", lambda *_, **__: pytest.fail("it asked"))
+    for place in (0, 4):
+        words = ["retention", "apply", "--because", "the disk is full"]
+        words.insert(place, "--no-input")
+        refused = facet_inside(*words)
+        assert (refused.code, "--yes" in refused.err) == (2, True)
 
 
 def test_what_is_dropped_by_hand_is_asked_about_and_audited(

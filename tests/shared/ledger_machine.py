@@ -158,6 +158,12 @@ class LedgerMachine(RuleBasedStateMachine):
     def drop(self, data: st.DataObject) -> None:
         self.broker.pop(data.draw(st.integers(0, len(self.broker) - 1)))
 
+    @rule(data=st.data())
+    def sent_by_hand(self, data: st.DataObject) -> None:
+        """A message that nobody announced, with the right epoch: its item may be held, or wait."""
+        model = data.draw(st.sampled_from(list(self.items.values())))
+        self.broker.append(Message(model.kind, model.item_id, model.epoch))
+
     @precondition(lambda self: self.broker)
     @rule(data=st.data(), keep=st.booleans())
     def deliver(self, data: st.DataObject, keep: bool) -> None:
@@ -347,12 +353,16 @@ class LedgerMachine(RuleBasedStateMachine):
         assert letters == {m.item_id: m.letters for m in self.items.values() if m.letters}
 
     def _holder(self, data: st.DataObject, kind: Kind | None = None) -> Holder:
-        """Mostly somebody who really holds an item, if there is one; the latest are drawn first."""
+        """Mostly somebody who really holds an item, if there is one, or whose item another holds
+        now; the latest are drawn first."""
         some = [one for one in self.holders[::-1] if kind in (None, one.claim.kind)]
         present = [one for one in some if self._holds(one)]
-        if present and data.draw(st.sampled_from((True, True, True, False))):
-            some = present
-        return data.draw(st.sampled_from(some))
+        late = [one for one in some if one not in present and self._held_again(one)]
+        choices = [choice for choice in (present, present, late, some) if choice]
+        return data.draw(st.sampled_from(data.draw(st.sampled_from(choices))))
+
+    def _held_again(self, holder: Holder) -> bool:
+        return self.items[holder.claim.item_id].state == "held"
 
     def _any(self, state: str) -> bool:
         return any(model.state == state for model in self.items.values())
