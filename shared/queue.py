@@ -263,7 +263,7 @@ def keep_stray(stray: "Stray", *, engine: Callable[[], Engine]) -> None:
     """
     log.error("message_stray", reason=stray.reason, error=stray.error, queue=stray.queue)
     named = [kind for kind in ledger.KINDS if stray.queue == kind or stray.task == task_name(kind)]
-    with transaction(engine()) as tx:
+    with transaction(engine(), "bad_message") as tx:
         ledger.bury_message(
             tx,
             stray.body,

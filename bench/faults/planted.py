@@ -32,7 +32,7 @@ def unfenced(statement: str, then: str) -> tuple[str, str, str]:
     return LEDGER, f"{statement}{FENCE}{then}", f"{statement}WHERE item_id = :item_id{then}"
 
 
-CLEAN = "flush::0"  # a round in which runs end complete, whatever else it does
+CLEAN = ("quiet::0", "flush::0")  # rounds in which runs end complete
 
 MUTANTS = (
     mutant(
@@ -257,8 +257,15 @@ MUTANTS = (
         CLEAN,
         (
             STONES,
-            "     WHERE previous_price_cents IS DISTINCT FROM price_cents\n",
-            "     WHERE previous_price_cents IS DISTINCT FROM price_cents AND stone_id % 7 > 0\n",
+            (
+                "     WHERE previous_price_cents IS DISTINCT FROM price_cents\n"
+                "        OR previous_price_currency IS DISTINCT FROM price_currency\n"
+            ),
+            (
+                "     WHERE (previous_price_cents IS DISTINCT FROM price_cents\n"
+                "        OR previous_price_currency IS DISTINCT FROM price_currency)\n"
+                "       AND stone_id % 7 > 0\n"
+            ),
         ),
     ),
     mutant(
@@ -305,7 +312,7 @@ MUTANTS = (
     ),
     mutant(
         "a stone that a complete run did not see stays on sale",
-        (CLEAN, "kill::1"),
+        (*CLEAN, "kill::1"),
         (
             "consolidator/reconcile.py",
             '            if run.kind == "full":\n                delisted =',

@@ -52,6 +52,7 @@ STOPPED_AT = (
 )
 CELERY: tuple[system.Role, ...] = ("scheduler", "worker", "consolidator")
 STOP_S_MAX = 60.0
+QUIET_TICKS = 40  # of the supplier's time: enough for every kind of change
 SKEW_S = 600.0
 UNSETTLED = """
     SELECT dead_letter_id FROM dead_letters
@@ -73,6 +74,13 @@ SUPPLIER_FAULTS: tuple[dict[str, Any], ...] = (
     {"slow": {"kinds": ["page"], "times": 3, "ms": 1500}},
     {"hang": {"kinds": ["page"], "times": 2, "seconds": 30}},
 )
+
+
+def quiet(stage: Stage, _: str) -> None:
+    """Nothing is done to it, and much has moved: what must go right without any fault."""
+    for _number in range(2):
+        stage.open(feeds=2, ticks=QUIET_TICKS)
+        stage.finish()
 
 
 def at_point(stage: Stage, point: str) -> None:
@@ -580,5 +588,5 @@ NEMESES: Mapping[str, Scene] = MappingProxyType(
     }
 )
 SCENES: Mapping[str, Scene] = MappingProxyType(
-    {"point": at_point, "chain": at_chain, "cut": commit_lost_at, **NEMESES}
+    {"quiet": quiet, "point": at_point, "chain": at_chain, "cut": commit_lost_at, **NEMESES}
 )
