@@ -31,6 +31,7 @@ LEASE_S = 3_600.0
 PAGE = 2  # offers
 LATER_S = 7_200.0
 PARTITIONS = 2
+ATTEMPTS_FEW = 2
 
 Row = dict[str, Any]
 
@@ -86,6 +87,10 @@ class LedgerMachine(RuleBasedStateMachine):
                 partition_id = insert_partition(tx, self.run_id)
                 item_id = ledger.add(tx, "fetch", self.run_id, partition_id=partition_id)
                 self.items[item_id] = Model(item_id, "fetch", partition_id)
+            model = self.items[item_id]  # one that gives up soon: else hardly any gets so far
+            model.attempts_max = ATTEMPTS_FEW
+            few = "UPDATE work_items SET attempts_max = :few WHERE item_id = :item"
+            tx.execute(text(few), {"few": ATTEMPTS_FEW, "item": item_id})
         self.landed = {model.partition_id: 0 for model in self.items.values()}
         self.cancelled = False
         self.broker: list[Message] = []
