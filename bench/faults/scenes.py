@@ -325,7 +325,7 @@ def bad_messages(stage: Stage) -> None:
     marks = (stage.rng.getrandbits(60) for _ in range(3))  # the same bytes are the same letter
     for number, mark in enumerate(marks):
         broken = ({"item": 0}, {"item": "x"}, {"more": "y" * 5_000})[number]
-        send(stage, stage.rng.choice(ledger.KINDS), {**broken, "epoch": 1, "mark": mark})
+        send(stage, stage.rng.choice(ledger.ANNOUNCED), {**broken, "epoch": 1, "mark": mark})
         stage.fault("bad message")
     send(stage, "fold", {"item": 10**9, "epoch": 3})  # of a row that is gone
 
