@@ -282,6 +282,119 @@ class CronJob(Workload):
     spec: CronJobSpec
 
 
+class Named(Camel):
+    """Metadata of what is no workload."""
+
+    name: DnsName
+    namespace: str | None = None
+    labels: dict[str, str] = {}
+
+
+class Other(Camel):
+    api_version: str
+    kind: str
+    metadata: Named
+
+
+class Namespace(Other):
+    api_version: Literal["v1"]
+
+
+class ConfigMap(Other):
+    api_version: Literal["v1"]
+    data: dict[str, str]
+
+
+class Secret(Other):
+    api_version: Literal["v1"]
+    string_data: dict[str, str]
+
+
+class Requests(Camel):
+    requests: dict[Literal["storage"], str]
+
+
+class ClaimSpec(Camel):
+    access_modes: list[Literal["ReadWriteOnce", "ReadWriteMany", "ReadOnlyMany"]]
+    resources: Requests
+    storage_class_name: str | None = None
+
+
+class VolumeClaim(Other):
+    api_version: Literal["v1"]
+    spec: ClaimSpec
+
+
+class SecretTarget(Camel):
+    parameter: str
+    name: str
+    key: str
+
+
+class TriggerAuthenticationSpec(Camel):
+    secret_target_ref: list[SecretTarget]
+
+
+class TriggerAuthentication(Other):
+    api_version: Literal["keda.sh/v1alpha1"]
+    spec: TriggerAuthenticationSpec
+
+
+class NameOnly(Camel):
+    name: str
+
+
+class PostgresTrigger(Camel):
+    """KEDA's `postgresql`; its numbers are text."""
+
+    query: str
+    target_query_value: str
+    activation_target_query_value: str = "0"
+
+
+class Trigger(Camel):
+    type: Literal["postgresql"]
+    authentication_ref: NameOnly
+    metadata: PostgresTrigger
+
+
+class ScaledObjectSpec(Camel):
+    scale_target_ref: NameOnly
+    min_replica_count: int
+    max_replica_count: int
+    polling_interval: int
+    cooldown_period: int
+    triggers: list[Trigger]
+
+
+class ScaledObject(Other):
+    api_version: Literal["keda.sh/v1alpha1"]
+    spec: ScaledObjectSpec
+
+
+class Image(Camel):
+    name: str
+    new_name: str
+    new_tag: str
+
+
+class Kustomization(Camel):
+    api_version: Literal["kustomize.config.k8s.io/v1beta1"]
+    kind: Literal["Kustomization"]
+    namespace: str
+    resources: list[str]
+    images: list[Image]
+
+
+OTHERS: dict[str, type[Camel]] = {
+    "ConfigMap": ConfigMap,
+    "Kustomization": Kustomization,
+    "Namespace": Namespace,
+    "PersistentVolumeClaim": VolumeClaim,
+    "ScaledObject": ScaledObject,
+    "Secret": Secret,
+    "TriggerAuthentication": TriggerAuthentication,
+}
 WORKLOADS: dict[str, type[Workload]] = {"Deployment": Deployment, "Job": Job, "CronJob": CronJob}
 
 
@@ -294,3 +407,8 @@ def compose_file(loaded: dict[str, Any]) -> Compose:
 def workload(loaded: dict[str, Any]) -> Workload:
     """A manifest of something that runs. Raises ValidationError, KeyError for another kind."""
     return WORKLOADS[loaded["kind"]].model_validate(loaded)
+
+
+def other(loaded: dict[str, Any]) -> Camel:
+    """A manifest of anything else. Raises ValidationError, KeyError for an unknown kind."""
+    return OTHERS[loaded["kind"]].model_validate(loaded)

@@ -176,6 +176,19 @@ def test_what_kubernetes_is_to_run_is_written_in_its_words() -> None:
         formats.workload(wrong)
 
 
+def test_everything_else_that_kubernetes_is_given_is_written_in_its_words_too() -> None:
+    rest = [one for one in manifests() if one["kind"] not in formats.WORKLOADS]
+    assert {one["kind"] for one in rest} == set(formats.OTHERS)
+    for one in rest:
+        formats.other(one)
+    targets = {o["spec"]["scaleTargetRef"]["name"] for o in rest if o["kind"] == "ScaledObject"}
+    assert targets <= {o["metadata"]["name"] for o in manifests() if o["kind"] == "Deployment"}
+    wrong = copy.deepcopy(next(one for one in rest if one["kind"] == "ScaledObject"))
+    wrong["spec"]["coolDownPeriod"] = wrong["spec"].pop("cooldownPeriod")
+    with pytest.raises(ValidationError, match="coolDownPeriod"):
+        formats.other(wrong)
+
+
 def test_docker_compose_reads_its_file() -> None:
     asking = ["docker", "compose", "version"]
     found = shutil.which("docker") and subprocess.run(asking, capture_output=True, check=False)
