@@ -34,6 +34,7 @@ HELD_AT = frozenset(
         *("fold.before_commit", "plan.before_commit", "check.before_commit", "check.after_commit"),
     }
 )
+KILLS_ALONE = ("point", "chain", "kill", "child")  # scenes in which nothing else costs a page
 ROUNDS_A_WORLD = 60  # then a new one: a database that grows would slow the later rounds down
 
 
@@ -280,7 +281,7 @@ def total(results: Iterable[Result]) -> dict[str, Any]:
         struck |= {
             pair for pair in pairs_of(Spec.read(result.id)) if not {*pair} & {*result.missed}
         }
-        if not result.id.startswith(("moving", "messages", "supplier")):
+        if Spec.read(result.id).scene in KILLS_ALONE:
             again += result.pages_again
             killed += sum(result.faults.get(name, 0) for name in ("kill", "child"))
     return {
