@@ -174,7 +174,20 @@ class LedgerMachine(RuleBasedStateMachine):
     def deliver(self, data: st.DataObject, keep: bool) -> None:
         """Any message, in any order, perhaps again later."""
         place = data.draw(st.integers(0, len(self.broker) - 1))
-        message = self.broker[place] if keep else self.broker.pop(place)
+        self._claim(self.broker[place] if keep else self.broker.pop(place))
+
+    @precondition(lambda self: self._any("held"))
+    @rule(data=st.data())
+    def taken_over(self, data: st.DataObject) -> None:
+        """Its holder falls silent and another goes on: by chance alone that is rare."""
+        self.lease_runs_out(data)
+        lapsed = [m for m in self.items.values() if m.state == "held" and m.lapsed]
+        self.reap()
+        for model in lapsed:
+            self._claim(Message(model.kind, model.item_id, model.epoch))
+
+    def _claim(self, message: Message) -> None:
+        """What a message does that comes to a worker."""
         model = self.items[message.item_id]
         may = (
             model.state == "due"
