@@ -25,7 +25,7 @@ from shared.errors import FacetError
 
 STONES = 150  # of each kind: three or four partitions of one to three pages
 STONES_BIG = 1_400  # so that a partition can outgrow its plan
-CHAIN = 6  # kills
+CHAIN = 4  # kills: the fifth holder of a plan that falls silent is its last
 # A fold has four attempts: so few kills of a chain may strike whoever holds one.
 HELD_MAX = 3
 HELD_AT = frozenset(
