@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import redis
 from sqlalchemy import Engine, text
@@ -193,14 +193,14 @@ def _row(seen: list[simulated.Request], parts: list[int], workers: int, limit_pe
 
 def show(made: list[Row], landed: landing.Landed) -> None:
     """Both tables."""
-    table(
-        [name.replace("_", " ") for name in Row._fields],
-        [row._replace(ratio=f"{row.ratio:.3f}") for row in made],  # type: ignore[arg-type]
-        right=[name.replace("_", " ") for name in Row._fields],
-    )
-    columns = [name.replace("_", " ") for name in landing.Landed._fields]
-    shown = landed._replace(ratio=f"{landed.ratio:.3f}")  # type: ignore[arg-type]
-    table(columns, [shown], right=columns)
+    for rows in (made, [landed]):
+        columns = [name.replace("_", " ") for name in rows[0]._fields]
+        table(columns, [_shown(row._asdict()) for row in rows], right=columns)
+
+
+def _shown(row: dict[str, Any]) -> list[Any]:
+    """With a ratio to the thousandth: it is what the aims are about."""
+    return [f"{value:.3f}" if name == "ratio" else value for name, value in row.items()]
 
 
 if __name__ == "__main__":
