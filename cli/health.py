@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 from cli import suppliers, workers
 from cli.breakers import look as look_at_breaker
 from cli.embedded.home import home_dir, live_runtime
-from cli.output import ago, span, text
+from cli.output import ago, span
 from shared.db import transaction
 from shared.errors import BadSettings, BrokerUnavailable
 from shared.ledger import KINDS
@@ -186,8 +186,8 @@ def remarks(found: dict[str, Any]) -> list[str]:
     if found["accounts_error"]:
         said.append(f"limits and breakers: {found['accounts_error']}")
     if found["dead_letters"]:
-        letters = text(found["dead_letters"])
-        said.append(f"{letters} dead letters; `facet dead-letter list` names them")
+        many = f"{found['dead_letters']:,} dead letter{'' if found['dead_letters'] == 1 else 's'}"
+        said.append(f"{many}; `facet dead-letter list` names them")
     if found["incidents"]:
         many = f"{found['incidents']:,} incident{'' if found['incidents'] == 1 else 's'}"
         said.append(f"{many} last, the gravest: {found['gravest_incident']}; `facet alert list`")

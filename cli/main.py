@@ -1,5 +1,6 @@
 """The `facet` command. Data on stdout, words on stderr; exit codes in cli/output.py."""
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -260,7 +261,7 @@ def migrate(json: Json = False) -> None:
 
 def main() -> None:
     """Run the command; every error of ours becomes one sentence and the next command."""
-    telemetry.configure(json=not sys.stderr.isatty())
+    telemetry.configure(json=not sys.stderr.isatty(), level=logging.WARNING)
     for word, obey in {"--plain": be_plain, "--no-input": ask_nobody}.items():
         if word in sys.argv:
             sys.argv.remove(word)

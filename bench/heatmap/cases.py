@@ -19,6 +19,8 @@ LARGE_PART = 5_000  # offers of a part that is as good as smooth
 CROWDED = 0.5  # of what a part may hold: one price that does is worth two edges
 FAILING = 0.2
 FEW_SCANS, FEW_CALLS = 10, 1_000  # the mean of so many, as long as they cost no more calls
+# The same with calls that fail: one scan of 100 calls may take a fifth more or fewer by which fail.
+FLAKY_SCANS, FLAKY_CALLS = 40, 4_000
 # Calls, as a multiple of P* and 8 more, by how hard the feed is.
 COLD = {"T4": 1.35, "T5": 2.1, "T6": 2.5}
 WARM_A_LEAF, WARM_OF_COLD, FAILING_OF_COLD = 1.1, 1.2, 1.5
@@ -155,7 +157,7 @@ def _warm(
 
 def _flaky(case: Case, settings: ScanSettings, supplier: Supplier, seed: int) -> None:
     """The mean of several scans where one has few calls: one lost call is much then."""
-    times = max(1, min(FEW_SCANS, FEW_CALLS // case.plan.calls))
+    times = max(1, min(FLAKY_SCANS, FLAKY_CALLS // case.plan.calls))
     calls = 0
     for nth in range(times):
         plan = drive.scanned(supplier, settings, failing=FAILING, seed=seed + nth)

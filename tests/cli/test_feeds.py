@@ -60,6 +60,7 @@ def test_a_check_names_what_drifted_keeps_it_and_exits_by_its_verdict(
     assert [one["what"] for one in answer["findings"]] == ([removed] if removed else [])
     said = facet("feed", "check", FEED, **settings)
     assert f"{FEED} is {verdict}" in said.stderr
+    assert "logged_in" not in said.stderr  # that is for the logs of a process
     assert removed is None or removed in said.stdout
     kept = rows(engine, "SELECT feed, run_id, verdict FROM feed_checks")
     assert kept == [{"feed": FEED, "run_id": None, "verdict": verdict}] * 2

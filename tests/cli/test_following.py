@@ -80,3 +80,13 @@ def test_a_database_that_goes_away_leaves_the_last_picture_with_its_age(
     with console.capture() as caught:
         console.print(look.draw(), height=24)
     assert "no connection; as it was" in caught.get()
+
+
+@pytest.mark.parametrize(
+    ("letters", "said"), [(1, "1 dead letter;"), (1_200, "1,200 dead letters;")]
+)
+def test_a_remark_counts_as_a_person_does(
+    engine: Engine, facet_inside: Facet, letters: int, said: str
+) -> None:
+    found = health.gather(engine) | {"dead_letters": letters}
+    assert any(one.startswith(said) for one in health.remarks(found))
