@@ -2,7 +2,9 @@
 
 In columns, a chunk at a time, and all of it in one transaction that also closes the work item: a
 fold happens whole or not at all, under one ruleset. While a chunk is mapped and priced, a thread
-writes the one before it and reads the one after it; it alone talks to the database then.
+writes the one before it and reads the one after it; it alone talks to the database then. The chunks
+follow each other by offer id, since stones are locked in that order and two folds so never wait for
+each other in a ring.
 
 Where an offer breaks a fold, the culprits are found first (`isolate.py`), in a transaction that
 leaves nothing behind; then the rest is folded.
@@ -13,7 +15,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import date
 from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -44,7 +45,7 @@ from sql import query
 
 log = structlog.get_logger(__name__)
 
-CHUNK_OFFERS = 5_000  # about 6 MB of payload, 60 MB while it is mapped
+CHUNK_OFFERS = 2_500  # about 3 MB of payload, 30 MB while it is mapped
 CHUNK_CPU_S_MAX = 30.0  # it takes a tenth of a second
 TRY_CPU_S_MAX = 2.0  # of the search for culprits: longer is tried in halves
 LEASE_LEFT_S = 60.0  # after a search, for the fold
@@ -68,9 +69,8 @@ READ_RAW_OFFERS = """
     SELECT position, (extract(epoch FROM read_at) * 1000000)::bigint,
            convert_to(payload::text, 'UTF8')
       FROM raw_offers
-     WHERE landed_on = %s AND partition_id = %s AND position > %s
+     WHERE landed_on = %s AND partition_id = %s AND position = ANY(%s)
      ORDER BY position
-     LIMIT %s
 """
 
 
@@ -84,6 +84,15 @@ class Chunk(NamedTuple):
 
 # A feed, offer ids, a currency → `offer_id` and PRESENT_PRICE of those that have one.
 PresentPrices = Callable[[str, pl.Series, str], pl.DataFrame]
+
+
+class Written(NamedTuple):
+    """What a fold wrote of some offers; `offers` counts different ids, the others stones."""
+
+    offers: int = 0
+    inserted: int = 0
+    changed: int = 0
+    price_changes: int = 0
 
 
 class Folded(NamedTuple):
@@ -127,25 +136,15 @@ def _fold(
         active = rulesets.active(tx)
         make_ready(tx)
         tx.execute(query("forget_rejected"), {"partition_id": part.partition_id})
-        read, rejected = _all_staged(tx, part, feed, active, culprits)
+        read, rejected, done = _all_written(tx, part, feed, active, culprits)
         if part.landed and not read:
             hint = "`facet run start` reads the feed anew"
             raise NotNow("the raw offers of this partition are gone", hint=hint)
-        offers = None
-        if part.overtaken:
-            offers = int(tx.execute(query("count_staged")).scalar_one())
-            tx.execute(query("drop_overtaken"), _keys(part))
-        if rejected:
-            tx.execute(query("lock_stones"), _keys(part))
-        done = _upsert(tx, part, feed)
-        offers = done.offers if offers is None else offers
-        if rejected:
-            tx.execute(query("withdraw_rejected"), _keys(part) | {"overtaken": part.overtaken})
         folded = Folded(
-            offers=offers,
+            offers=done.offers,
             inserted=done.inserted,
             changed=done.changed,
-            unchanged=offers - done.inserted - done.changed,
+            unchanged=done.offers - done.inserted - done.changed,
             rejected=rejected,
             price_changes=done.price_changes,
         )
@@ -156,39 +155,56 @@ def _fold(
     return folded
 
 
-def _all_staged(
+def _all_written(
     tx: Connection,
     part: Row[Any],
     feed: Feed,
     active: Active,
     culprits: Mapping[int, Culprit],
-) -> tuple[int, int]:
-    """Map and price the partition and copy it where the upsert finds it; offers read, rejected."""
+) -> tuple[int, int, Written]:
+    """Map, price and write the partition; returns offers read, those rejected, and the rest."""
     read = rejected = 0
-    chunks = _chunks(tx, part.landed_on, part.partition_id)
+    done: list[Written] = []
+    chunks = _chunks(tx, part)
     with ThreadPoolExecutor(1, thread_name_prefix="fold") as apart:
 
         def present(*asked: Any) -> pl.DataFrame:
             return apart.submit(_present_prices, tx, *asked).result()
 
-        written = apart.submit(lambda: None)
+        writing = apart.submit(Written)
         coming = apart.submit(next, chunks, None)
         while (chunk := coming.result()) is not None:
             coming = apart.submit(next, chunks, None)
             sound, set_apart = _without(chunk, culprits)
             priced, refused = price_chunk(sound, feed=feed, active=active, present=present)
             refused = pl.concat([refused, set_apart])
-            written.result()  # no more than two chunks are in memory; and its error comes first
-            written = apart.submit(_write, tx, part, priced, refused)
+            done.append(writing.result())  # two chunks are in memory at most; its error comes first
+            writing = apart.submit(_write, tx, part, feed, priced, refused)
             read += len(chunk.positions)
             rejected += refused.height
-        written.result()
-    return read, rejected
+        done.append(writing.result())
+    return read, rejected, Written(*map(sum, zip(*done, strict=True)))
 
 
-def _write(tx: Connection, part: Row[Any], priced: pl.DataFrame, refused: pl.DataFrame) -> None:
+def _write(
+    tx: Connection, part: Row[Any], feed: Feed, priced: pl.DataFrame, refused: pl.DataFrame
+) -> Written:
+    """Write what came of a chunk."""
+    offers = None
     _stage(tx, priced)
-    _reject(tx, part, refused)
+    if part.overtaken:
+        offers = int(tx.execute(query("count_staged")).scalar_one())
+        tx.execute(query("drop_overtaken"), _keys(part))
+    if not refused.is_empty():
+        _reject(tx, part, refused)
+        rejected = _keys(part) | {"positions": refused["position"].to_list()}
+        tx.execute(query("lock_stones"), rejected)
+    done = _upsert(tx, part, feed)
+    if not refused.is_empty():
+        tx.execute(query("withdraw_rejected"), rejected | {"overtaken": part.overtaken})
+    tx.execute(query("clear_staging"))
+    offers = done.offers if offers is None else offers
+    return Written(offers, done.inserted, done.changed, done.price_changes)
 
 
 def make_ready(tx: Connection) -> None:
@@ -210,7 +226,7 @@ def _isolated(held: Claim, engine: Engine, feed: Feed) -> dict[int, Culprit]:
         make_ready(tx)
         present = partial(_present_prices, tx)
 
-        for chunk in _chunks(tx, part.landed_on, part.partition_id):
+        for chunk in _chunks(tx, part):
 
             def attempt(positions: Sequence[int], chunk: Chunk = chunk) -> BaseException | None:
                 wanted = _only(chunk, set(positions))
@@ -317,18 +333,16 @@ def _present_prices(tx: Connection, feed: str, offer_ids: pl.Series, currency: s
     )
 
 
-def _chunks(tx: Connection, landed_on: date, partition_id: int) -> Iterator[Chunk]:
+def _chunks(tx: Connection, part: Row[Any]) -> Iterator[Chunk]:
+    """All of a partition by offer id, chunks of about one size; an offer is in one, however often
+    it came."""
+    where = {"partition_id": part.partition_id, "landed_on": part.landed_on}
+    chunks = tx.execute(query("chunks_by_offer_id"), where | {"chunk_offers": CHUNK_OFFERS})
     with cursor(tx) as reader:
-        after = -1
-        while True:
-            values = (landed_on, partition_id, after, CHUNK_OFFERS)
+        for positions in chunks.scalars().all():
+            values = (part.landed_on, part.partition_id, positions)
             reader.execute(READ_RAW_OFFERS, values, binary=True)
-            rows = reader.fetchall()
-            if rows:
-                after = rows[-1][0]
-                yield Chunk(*zip(*rows, strict=True))
-            if len(rows) < CHUNK_OFFERS:
-                return
+            yield Chunk(*zip(*reader.fetchall(), strict=True))
 
 
 def _stage(tx: Connection, priced: pl.DataFrame) -> None:
@@ -344,8 +358,6 @@ def _upsert(tx: Connection, part: Row[Any], feed: Feed) -> Row[Any]:
 
 
 def _reject(tx: Connection, part: Row[Any], refused: pl.DataFrame) -> None:
-    if refused.is_empty():
-        return
     lists = {
         "positions": refused["position"].to_list(),
         "offer_ids": refused["offer_id"].to_list(),

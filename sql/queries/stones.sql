@@ -1,5 +1,5 @@
 -- name: make_staging
--- Where a fold copies what it priced; empty at each commit. One a connection.
+-- Where a fold copies what it priced of a chunk; empty at each commit. One a connection.
 CREATE TEMPORARY TABLE IF NOT EXISTS staged_stones (
     position int,
     read_at timestamptz,
@@ -15,6 +15,26 @@ CREATE TEMPORARY TABLE IF NOT EXISTS staged_stones (
     price_cents bigint, price_currency text, rule text,
     ruleset_id int, rate_id int, experiment text, arm text
 ) ON COMMIT DELETE ROWS;
+
+-- name: clear_staging
+TRUNCATE staged_stones;
+
+-- name: chunks_by_offer_id
+-- The positions of a partition's raw offers in chunks of about one size, at most :chunk_offers unless
+-- one id came more often; in the order of the ids, those without one last. All of one id are in one.
+WITH placed AS (
+    SELECT position, count(*) OVER () AS offers,
+           count(*) OVER (ORDER BY offer_id, CASE WHEN offer_id IS NULL THEN position END) AS upto
+      FROM raw_offers
+     WHERE landed_on = :landed_on AND partition_id = :partition_id
+), cut AS (
+    SELECT position, (upto - 1) * ceil(offers::numeric / :chunk_offers)::bigint / offers AS chunk
+      FROM placed
+)
+SELECT array_agg(position ORDER BY position)
+  FROM cut
+ GROUP BY chunk
+ ORDER BY chunk;
 
 -- name: look_up_by_key
 -- For this transaction: offers are looked up by their key, whatever the statistics say. Of a catalogue
@@ -50,14 +70,15 @@ DELETE FROM staged_stones AS s
           AND r.landed_on >= :landed_on AND r.landed_on = later.landed_on);
 
 -- name: lock_stones
--- Where rejected offers may take stones off sale, which is a second write beside `upsert_stones`: lock
--- those and the staged ones before either, in the order in which everybody locks. Whatever is on sale
--- now: another fold may put it back on sale before ours gets there. Otherwise nothing is locked.
+-- Where rejected offers of a chunk may take stones off sale, which is a second write beside
+-- `upsert_stones`: lock those and the staged ones before either, in the order in which everybody locks.
+-- Whatever is on sale now: another fold may put it back on sale before ours gets there. Otherwise
+-- nothing is locked.
 WITH leaving AS (
     SELECT d.offer_id
       FROM rejected_offers AS x
       JOIN diamonds AS d ON d.feed = :feed AND d.offer_id = x.offer_id
-     WHERE x.partition_id = :partition_id
+     WHERE x.partition_id = :partition_id AND x.position = ANY(CAST(:positions AS int[]))
 ), wanted AS (
     SELECT offer_id FROM leaving
      UNION
@@ -226,14 +247,15 @@ SELECT r.partition_id, r.position, :run_id, :feed, coalesce(r.offer_id, x.offer_
 -- name: withdraw_rejected
 -- A stone whose offer can no longer be read or priced is taken off sale at once: its old price may
 -- be wrong. So is one that a reprice refused: it is no longer a matter of the rules alone. Not where
--- the same partition also holds a later, sound version of the offer, nor where the stone was written
+-- the same chunk also holds a later, sound version of the offer, nor where the stone was written
 -- from a later one, nor, `overtaken`, where `drop_overtaken` would drop it.
 UPDATE diamonds AS d
    SET on_sale = false, off_sale_reason = 'rejected', off_sale_at = now(), changed_at = now(),
        run_id = :run_id, read_at = x.read_at
   FROM (SELECT offer_id, max(read_at) AS read_at
           FROM rejected_offers
-         WHERE partition_id = :partition_id AND offer_id IS NOT NULL
+         WHERE partition_id = :partition_id AND position = ANY(CAST(:positions AS int[]))
+           AND offer_id IS NOT NULL
          GROUP BY offer_id
          ORDER BY offer_id) AS x
  WHERE d.feed = :feed AND d.offer_id = x.offer_id AND d.read_at <= x.read_at

@@ -145,6 +145,24 @@ def test_of_an_offer_that_came_twice_the_latest_counts(
     assert price_changes(engine) == [(None, 200 if latest == "E" else 400)]
 
 
+@pytest.mark.parametrize("chunk", [1, 2, 3, 9])
+def test_an_offer_that_came_often_is_in_one_chunk_and_has_one_price_change(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, chunk: int
+) -> None:
+    activate(engine)
+    monkeypatch.setattr(module, "CHUNK_OFFERS", chunk)
+    twice = [offer(f"O{n}", price=100) for n in range(3)]
+    often = [offer("O1", price=100 * n) for n in range(2, 6)]
+    nameless = [b'{"id":null,"null_item":true,"message":"bad enum"}'] * 3
+    payloads = [*often[:2], *nameless, *twice, *often[2:]]
+    done = fold(engine, land(engine, payloads, read_s=range(len(payloads))))
+    assert done == (3, 3, 0, 0, 3, 3)
+    assert {row["offer_id"]: row["price_cents"] for row in stones(engine)} == {
+        "O0": 200, "O1": 1_000, "O2": 200,
+    }  # fmt: skip
+    assert rejected(engine) == [(None, "null_item")] * 3
+
+
 @pytest.mark.parametrize("number", [0, 1, 2, 3, 4, 6, 7])
 def test_nothing_is_lost_at_the_border_of_a_chunk(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, number: int
@@ -216,14 +234,15 @@ def test_a_stone_whose_offer_is_refused_goes_off_sale_with_its_last_price_and_co
 
 @pytest.mark.parametrize(("read_s", "on_sale"), [((0, 5), False), ((5, 0), True)])
 def test_of_a_sound_and_a_refused_version_the_later_decides(
-    engine: Engine, read_s: Sequence[float], on_sale: bool
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, read_s: Sequence[float], on_sale: bool
 ) -> None:
     activate(engine, NO_PEARS)
+    monkeypatch.setattr(module, "CHUNK_OFFERS", 1)
     folded(engine, [offer()])
-    sound_then_refused = [offer(price=11_000), offer(shape="PEAR")]
-    fold(engine, land(engine, sound_then_refused, read_s=read_s))
+    sound_then_refused = [offer(), offer(shape="PEAR"), offer("B", shape="PEAR")]
+    fold(engine, land(engine, sound_then_refused, read_s=[*read_s, 0]))
     assert stone(engine)["on_sale"] == on_sale
-    assert rejected(engine) == [("A", "refused_by_rule")]
+    assert rejected(engine) == [("A", "refused_by_rule"), ("B", "refused_by_rule")]
 
 
 def test_a_price_that_jumps_is_refused_until_it_is_back_or_the_stone_was_delisted(
@@ -282,7 +301,7 @@ def test_a_fold_that_breaks_leaves_nothing_and_can_be_done_again(
     held = land(engine, payloads)
     with pytest.raises(MemoryError):
         fold(engine, held, replace(honest, map_offers=breaks_at_the_second))
-    assert chunks == [4, 2]
+    assert chunks == [3, 3]
     assert (stones(engine), rejected(engine), price_changes(engine)) == ([], [], [])
     assert item_now(engine, held.item_id)["state"] == "held"
     assert fold(engine, held) == (3, 3, 0, 0, 3, 3)
@@ -364,8 +383,11 @@ def test_a_fold_after_a_later_run_that_did_not_see_the_offer_counts_unless_that_
     )
 
 
-def test_folds_that_share_offers_wait_for_each_other_and_agree(engine: Engine) -> None:
+def test_folds_that_share_offers_wait_for_each_other_and_agree(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     activate(engine)
+    monkeypatch.setattr(module, "CHUNK_OFFERS", 50)
     run_id = open_run(engine)
     shared = [offer(f"S{n:03}", price=100 + n) for n in range(300)]
     held = [land(engine, order, run_id=run_id) for order in (shared, shared[::-1])]

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import Engine
 
+from consolidator import fold as module
 from consolidator import reprices, rulesets
 from consolidator.reprice import reprice_batch
 from shared import db, ledger
@@ -40,6 +41,7 @@ def test_eight_at_once_over_the_same_stones_never_wait_in_a_ring(
     crowded: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reprices, "BATCH_STONES", 20)
+    monkeypatch.setattr(module, "CHUNK_OFFERS", 7)  # each written before the next is mapped
     draw = random.Random(7)
     ruleset_ids = [activate(crowded, source) for source in (FIVE_TIMES, TWICE_THE_COST)]
     seen = folded(crowded, [offer(name) for name in draw.sample(NAMES, 60)])  # in no order
