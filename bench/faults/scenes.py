@@ -22,7 +22,7 @@ from bench.faults.proxy import Cut
 from bench.faults.stage import Scene, Stage, ignoring_away
 from bench.faults.world import LEASE_S, TookTooLong, alive
 from cli import system
-from shared import dead_letters, ledger
+from shared import dead_letters, edge, ledger
 from shared.db import transaction
 from shared.errors import NotNow
 from shared.failpoints import NAMES, Action
@@ -145,7 +145,8 @@ def prepare(stage: Stage, points: list[str]) -> None:
         supplier.switch({"schema-drift": {"removed": ["DiamondItem.price"]}})
         stage.may_fail = True
     if "give_back" in bases:
-        supplier.switch({"server-error": {"kinds": ["page"], "times": 12}})
+        # The tries of one call, the first that reads a page: more would use up what kills may need.
+        supplier.switch({"server-error": {"kinds": ["page"], "times": edge.ATTEMPTS_MAX}})
     if "heartbeat" in bases:
         supplier.switch({"slow": {"kinds": ["page"], "times": 3, "ms": 1500}})
     if bases & {"reprice"}:

@@ -124,7 +124,7 @@ RETURNING dead_letter_id;
 -- Leases that ran out: due again, at once; where the attempts are used up, dead with a dead letter.
 -- Bounded; rows that a holder is just writing are left for the next round. Returns the items reaped.
 WITH expired AS (
-    SELECT item_id
+    SELECT item_id, nullif(last_error, 'its holder fell silent') AS error_before
       FROM work_items
      WHERE state = 'held' AND lease_until < now()
      ORDER BY lease_until
@@ -139,12 +139,13 @@ WITH expired AS (
            last_error = 'its holder fell silent'
       FROM expired
      WHERE w.item_id = expired.item_id
-    RETURNING w.*
+    RETURNING w.*, expired.error_before
 ), buried AS (
     INSERT INTO dead_letters (item_id, kind, run_id, partition_id, reason, error,
                               attempts, epoch, traceparent, first_at, payload)
     SELECT item_id, kind, run_id, partition_id, 'worker_lost',
-           format('%s holders fell silent one after another', attempts),
+           format('its holder fell silent, in the last of %s attempts', attempts)
+               || coalesce('; before that: ' || error_before, ''),
            attempts, epoch, traceparent, first_failed_at, work_payload(item_id)
       FROM reaped
      WHERE state = 'dead'

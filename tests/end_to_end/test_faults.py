@@ -215,7 +215,7 @@ def test_a_fold_that_is_killed_again_and_again_becomes_a_dead_letter_and_the_run
     pipeline.drain()
     run = pipeline.row(run_id)
     assert run["state"] == "partial"
-    assert run["reason"] == "fold gave up: 4 holders fell silent one after another"
+    assert run["reason"] == "fold gave up: its holder fell silent, in the last of 4 attempts"
     letters = rows(engine, "SELECT reason, item_id FROM dead_letters")
     assert letters == [{"reason": "worker_lost", "item_id": item_id}]
     read = shop.has().only(shop.seen_by(run, folded=True))

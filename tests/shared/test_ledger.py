@@ -94,15 +94,26 @@ def test_the_reaper_leaves_a_lease_that_still_runs(engine: Engine) -> None:
     assert item_now(engine, held.item_id)["state"] == "held"
 
 
-def test_holders_that_fall_silent_one_after_another_make_a_dead_letter(engine: Engine) -> None:
+@pytest.mark.parametrize("failed", [None, 3], ids=["silent each time", "another error before"])
+def test_holders_that_fall_silent_one_after_another_make_a_dead_letter(
+    engine: Engine, failed: int | None
+) -> None:
     item_id = due_item(engine, "fold")
-    for _ in range(ledger.ATTEMPTS_MAX["fold"]):
-        assert claim(engine, item_id, "fold") is not None
-        lapse(engine, item_id)
-        steward.reap(engine)
+    for attempt in range(1, ledger.ATTEMPTS_MAX["fold"] + 1):
+        held = claim(engine, item_id, "fold")
+        assert held is not None
+        if attempt == failed:
+            with transaction(engine) as tx:
+                ledger.retry(tx, held, SupplierUnavailable("answered 503"))
+                tx.execute(text("UPDATE work_items SET not_before = now()"))
+        else:
+            lapse(engine, item_id)
+            steward.reap(engine)
     assert item_now(engine, item_id)["state"] == "dead"
     (letter,) = rows(engine, "SELECT * FROM dead_letters")
     assert (letter["reason"], letter["item_id"], letter["attempts"]) == ("worker_lost", item_id, 4)
+    said = "its holder fell silent, in the last of 4 attempts"
+    assert letter["error"] == said + ("; before that: answered 503" if failed else "")
 
 
 def test_two_reapers_at_once_reap_an_item_once(engine: Engine) -> None:
