@@ -10,11 +10,11 @@ from sqlalchemy import Connection, Engine, Row
 
 from scheduler import partitions
 from scheduler.recut import recut
-from scheduler.scan import by_mapping
 from scheduler.terms import Leaf
 from shared import ledger
 from shared.db import as_it_is, cursor, transaction
 from shared.feeds.base import RawOffer, Slice, SlicedFeed, SlicedSource
+from shared.feeds.coordinates import by_mapping
 from shared.ledger import Claim
 from shared.settings import Settings
 from sql import query

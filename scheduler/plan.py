@@ -14,12 +14,13 @@ from sqlalchemy import Connection, Engine
 from scheduler import partitions, probes
 from scheduler.density import Prior
 from scheduler.heatmap import Scan
-from scheduler.scan import by_mapping, run_scan
+from scheduler.scan import run_scan
 from scheduler.terms import Plan, ScanSettings
 from shared import ledger, runs
 from shared.db import transaction
 from shared.errors import Stopped
 from shared.feeds.base import Slice, SlicedFeed, SlicedSource
+from shared.feeds.coordinates import by_mapping
 from shared.ledger import Claim
 from shared.settings import Settings
 from sql import query

@@ -15,14 +15,14 @@ from scheduler.heatmap import Scan
 from scheduler.terms import Ask, Plan
 from shared import tracing
 from shared.errors import Stopped, SupplierBusy, Transient
-from shared.feeds.base import Mapped, RankedSource, RawOffer, SlicedSource
+from shared.feeds.base import RankedSource, SlicedSource
+from shared.feeds.coordinates import Coordinates
 
 BEAT_S = 1.0  # between two heartbeats while nothing comes back, at most
 BUSY_S = 1.0  # pause after "busy" that does not say how long
 PAUSE_S_MAX = 60.0  # a supplier that asks for more of one call may answer the next one
 
 # The coordinates of a page's offers on an axis, "price" or "carat"; what is not known is left out.
-Coordinates = Callable[[Sequence[RawOffer], str], Sequence[float]]
 Answer = int | Sequence[float] | BaseException
 
 
@@ -79,20 +79,6 @@ def run_scan(
     if not answered and last is not None:
         raise last
     return scan.plan()
-
-
-def by_mapping(map_offers: Callable[[Sequence[bytes]], Mapped]) -> Coordinates:
-    """Coordinates from a feed's own mapping: US dollars per carat, hundredths of a carat."""
-
-    def read(offers: Sequence[RawOffer], axis: str) -> list[float]:
-        stones = map_offers([offer.payload for offer in offers]).stones
-        rows = stones.select("cost_cents", "carat").iter_rows()
-        known = [(int(cents), float(carat)) for cents, carat in rows if carat]
-        if axis == "carat":
-            return [100 * carat for _, carat in known]
-        return [cents / 100 / carat for cents, carat in known]
-
-    return read
 
 
 class _Calls:

@@ -26,6 +26,7 @@ from shared.counts import is_missing
 from shared.db import as_it_is, cursor, transaction
 from shared.errors import ClaimLost, Stopped, SupplierRefused, Transient
 from shared.feeds.base import RawOffer, Slice, SlicedSource, Slicing
+from shared.feeds.coordinates import Coordinates
 from shared.ledger import Claim
 from sql import plain, query
 from worker.ahead import Ahead, Answered
@@ -34,10 +35,14 @@ from worker.reading import Reading, name_of
 log = structlog.get_logger(__name__)
 
 # How far past its count a listing is followed: stock moves while we read, but a listing can also
-# go on for ever (measured: items at offset 89,850 of a partition counted as 51,906).
+# go on for ever (measured: items at offset 89,850 of a partition counted as 51,906). Where what
+# comes is new and belongs there it is the count that is wrong, and the listing is followed on.
 PAST_COUNT_SHARE = 0.2
 PAST_COUNT_MIN = 500
 
+COUNT_LANDED = """
+    SELECT count(DISTINCT offer_id) FROM raw_offers WHERE landed_on = %s AND partition_id = %s
+"""
 
 READ_LAST_PAGE = """
     SELECT offer_id, payload
@@ -116,6 +121,7 @@ def fetch_partition(
     slicing: Slicing,
     offers_max: int,
     lease_s: float,
+    coordinates: Coordinates | None = None,
     ahead: int = 1,
     lead: "threading.Lock | None" = None,
     stopping: Callable[[], bool] = lambda: False,
@@ -126,6 +132,7 @@ def fetch_partition(
     partition that turns out to hold more than `offers_max`, most of it unread, is closed with what
     it has and queued to be cut.
 
+    coordinates  of offers, to know those of this partition; None: its count is believed
     ahead   pages under way at once, at least 1; memory holds no more than these
     lead    shared by the partitions that are fetched at once in this process
 
@@ -148,7 +155,10 @@ def fetch_partition(
                 counted = source.count(part.slice)
                 outgrown = _outgrown(part, counted, reading.offset, slicing, offers_max)
                 expected, follow_to = counted, _follow_to(counted)
-                if not outgrown and reading.offset >= follow_to:
+                if not outgrown and _goes_on(engine, part, counted, reading, coordinates):
+                    follow_to = _follow_to(max(counted, reading.offset))
+                    log.warning("count_below_its_listing", counted=counted, offset=reading.offset)
+                elif not outgrown and reading.offset >= follow_to:
                     log.warning("listing_past_its_count", counted=counted, offset=reading.offset)
                     break
                 continue
@@ -197,6 +207,30 @@ def _outgrown(part: Part, counted: int, offset: int, slicing: Slicing, offers_ma
         )
     too_deep = counted > slicing.depth or offset > slicing.depth
     return not part.saturated and (too_deep or (counted > offers_max and counted > 2 * offset))
+
+
+def _goes_on(
+    engine: Engine, part: Part, counted: int, reading: Reading, coordinates: Coordinates | None
+) -> bool:
+    """Whether a listing past its count still brings what is new and belongs to the partition: then
+    the count is too low. One that goes round, or on with unrelated stones, does not."""
+    past = reading.offset - counted
+    if coordinates is None or reading.offset < _follow_to(counted):
+        return False
+    with transaction(engine) as tx, cursor(tx) as reader:
+        reader.execute(COUNT_LANDED, (part.landed_on, part.partition_id))
+        (different,) = reader.fetchone() or (0,)
+    if different - counted <= past / 2:
+        return False
+    latest = reading.latest()
+    prices = coordinates(latest, "price")
+    if part.slice.priceless:
+        return len(prices) < len(latest) / 2
+    if part.slice.price is None:
+        return True
+    low, high = part.slice.price.low, part.slice.price.high
+    inside = sum(low <= price and (high is None or price <= high) for price in prices)
+    return inside > len(latest) / 2
 
 
 def _load(engine: Engine, held: Claim, slicing: Slicing) -> tuple[Part, dict[str, bytes]]:

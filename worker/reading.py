@@ -42,6 +42,10 @@ class Reading:
         """What of a page was not said word for word a moment ago."""
         return [o for o in page.offers if self._recent.get(name_of(o)) != o.payload]
 
+    def latest(self) -> list[RawOffer]:
+        """The last few offers read, none twice; without their ids."""
+        return [RawOffer(None, payload) for payload in self._recent.values()]
+
     def lost_touch(self, page: Page) -> bool:
         """Whether offers may lie unread between the page before and this one."""
         if not self._overlaps or self._steps_back > STEPS_BACK_MAX + self.landed // OVERLAP:

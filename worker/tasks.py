@@ -6,6 +6,7 @@ import threading
 from shared import presence, queue, telemetry, wiring
 from shared.feeds import feed
 from shared.feeds.base import SnapshotFeed
+from shared.feeds.coordinates import by_mapping
 from shared.ledger import Claim
 from shared.settings import settings
 from worker.download import land_snapshot
@@ -42,6 +43,7 @@ def fetch(held: Claim) -> None:
         slicing=found.slicing,
         offers_max=settings().partition_offers_max,
         lease_s=settings().lease_s,
+        coordinates=by_mapping(found.map_offers),
         ahead=settings().fetch_ahead(),
         lead=_lead,
         stopping=queue.stopping.is_set,

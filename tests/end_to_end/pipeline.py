@@ -32,6 +32,7 @@ from shared.feeds.base import (
     SnapshotSource,
     SupplierSettings,
 )
+from shared.feeds.coordinates import by_mapping
 from shared.ledger import Claim, Kind
 from shared.settings import Settings
 from tests.builders import rows
@@ -153,6 +154,7 @@ class Pipeline:
             slicing=found.slicing,
             offers_max=self.settings.partition_offers_max,
             lease_s=self.settings.lease_s,
+            coordinates=by_mapping(found.map_offers),
         )
 
     def fold(self, held: Claim) -> None:

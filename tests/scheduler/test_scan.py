@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from scheduler.heatmap import Scan
-from scheduler.scan import by_mapping, run_scan
+from scheduler.scan import run_scan
 from scheduler.terms import Plan, ScanSettings
 from shared.errors import (
     ClaimLost,
@@ -20,6 +20,7 @@ from shared.errors import (
 )
 from shared.feeds import feed
 from shared.feeds.base import Page, RawOffer, Slice, Span
+from shared.feeds.coordinates import by_mapping
 from tests.feeds.offers import payload
 from tests.scheduler.stones import Stone, Supplier, assert_covers, slicing
 

@@ -1,8 +1,9 @@
 """One partition into raw offers: page by page, once, whatever breaks in between."""
 
 import itertools
+import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -15,7 +16,7 @@ from scheduler import steward
 from shared import ledger, runs
 from shared.db import transaction
 from shared.errors import ClaimLost, Stopped, SupplierRefused, SupplierUnavailable
-from shared.feeds.base import RawOffer
+from shared.feeds.base import RawOffer, Slice, Span
 from shared.ledger import Claim
 from tests.builders import LEASE_S, claim, held_item, item_now, lapse, open_run, rows
 from tests.conftest import own_database
@@ -138,6 +139,46 @@ def test_a_listing_that_never_ends_is_followed_a_little_past_its_count(engine: E
 
     fetch(engine, held_item(engine), Endless([]))
     assert 100 < len(landed(engine)) <= 610
+
+
+def dollars(found: Sequence[RawOffer], axis: str) -> list[float]:
+    """The number in each id, as its price."""
+    assert axis == "price"
+    return [float(json.loads(one.payload)["id"].removeprefix("DIAMOND/")) for one in found]
+
+
+class CountsTooFew(FakeSource):
+    """Its counts say a hundredth of what it lists."""
+
+    def count(self, part: Any, *, timeout_s: float | None = None) -> int:
+        return super().count(part) // 100
+
+
+@pytest.mark.parametrize("price", [Span(0, None), Span(0, 2_000)], ids=["open", "to 2,000"])
+def test_a_listing_far_past_its_count_is_followed_where_it_brings_what_belongs_there(
+    engine: Engine, price: Span
+) -> None:
+    source = CountsTooFew(offers(1_800))
+    held = held_item(engine, planned_offers=18, span=price)
+    fetch(engine, held, source, slicing=SLICING._replace(depth=5_000), coordinates=dollars)
+    assert landed(engine) == ids(source)
+
+
+@pytest.mark.parametrize(
+    ("stock", "part"),
+    [
+        (offers(18) * 100, Slice(price=Span(0, None))),
+        (offers(250) * 10, Slice(price=Span(0, None))),
+        (offers(2_000), Slice(price=Span(0, 18))),
+        (offers(2_000), Slice(priceless=True)),
+    ],
+    ids=["round and round", "round at length", "strays", "strays without their prices"],
+)
+def test_and_not_where_it_does_not(engine: Engine, stock: list[RawOffer], part: Slice) -> None:
+    source = CountsTooFew(stock)
+    held = held_item(engine, planned_offers=18, slice=part.model_dump_json())
+    fetch(engine, held, source, slicing=SLICING._replace(depth=5_000), coordinates=dollars)
+    assert len(landed(engine)) <= 18 + 500 + 3 * SLICING.page_size
 
 
 def test_a_partition_that_outgrew_its_plan_is_closed_with_what_it_has_and_cut(
