@@ -353,7 +353,7 @@ MUTANTS = (
     mutant(
         "an older offer that overwrites a newer one",
         ("replay-late::0", "replay-late::1", "replay-late::2"),
-        ("consolidator/fold.py", "        if part.overtaken:\n", "        if False:\n"),
+        ("consolidator/fold.py", "    if part.overtaken:\n", "    if False:\n"),
         (
             STONES,
             "     WHERE d.read_at <= excluded.read_at\n    RETURNING stone_id",

@@ -11,6 +11,7 @@ from sql import query, statements
 
 ROOT = Path(__file__).parents[2]
 STAGING = ("make_staging", "make_price_staging")  # the tables that other statements read
+UNPREPARED = ("clear_staging",)  # PREPARE takes no TRUNCATE
 ROOMS = ("cli", "consolidator", "scheduler", "shared", "worker")
 
 
@@ -33,7 +34,7 @@ def test_the_statement_is_sound(name: str, engine: Engine) -> None:
             return
         for made in STAGING:
             driver.execute(statements()[made])
-        driver.execute(f"PREPARE checked AS {plain}")
+        driver.execute(plain if name in UNPREPARED else f"PREPARE checked AS {plain}")
 
 
 @pytest.mark.parametrize("name", sorted(statements()))
