@@ -45,7 +45,7 @@ from sql import query
 
 log = structlog.get_logger(__name__)
 
-CHUNK_OFFERS = 2_500  # about 3 MB of payload, 30 MB while it is mapped
+CHUNK_OFFERS = 2_500  # at most; two are in memory, and each costs Python a fixed amount
 CHUNK_CPU_S_MAX = 30.0  # it takes a tenth of a second
 TRY_CPU_S_MAX = 2.0  # of the search for culprits: longer is tried in halves
 LEASE_LEFT_S = 60.0  # after a search, for the fold

@@ -22,7 +22,6 @@ BEAT_S = 1.0  # between two heartbeats while nothing comes back, at most
 BUSY_S = 1.0  # pause after "busy" that does not say how long
 PAUSE_S_MAX = 60.0  # a supplier that asks for more of one call may answer the next one
 
-# The coordinates of a page's offers on an axis, "price" or "carat"; what is not known is left out.
 Answer = int | Sequence[float] | BaseException
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from shared.feeds.base import Mapped, RawOffer
 
-# Offers, "price" or "carat" → the coordinates of those that have one.
+# The coordinates of offers on an axis, "price" or "carat"; what is not known is left out.
 Coordinates = Callable[[Sequence[RawOffer], str], Sequence[float]]
 
 

@@ -234,13 +234,25 @@ def test_a_stone_whose_offer_is_refused_goes_off_sale_with_its_last_price_and_co
 
 @pytest.mark.parametrize(("read_s", "on_sale"), [((0, 5), False), ((5, 0), True)])
 def test_of_a_sound_and_a_refused_version_the_later_decides(
+    engine: Engine, read_s: Sequence[float], on_sale: bool
+) -> None:
+    activate(engine, NO_PEARS)
+    folded(engine, [offer()])
+    sound_then_refused = [offer(price=11_000), offer(shape="PEAR")]
+    fold(engine, land(engine, sound_then_refused, read_s=read_s))
+    assert stone(engine)["on_sale"] == on_sale
+    assert rejected(engine) == [("A", "refused_by_rule")]
+
+
+@pytest.mark.parametrize(("read_s", "on_sale"), [((0, 5), False), ((5, 0), True)])
+def test_also_where_the_sound_one_changes_nothing_and_a_later_chunk_refuses_another(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, read_s: Sequence[float], on_sale: bool
 ) -> None:
     activate(engine, NO_PEARS)
     monkeypatch.setattr(module, "CHUNK_OFFERS", 1)
     folded(engine, [offer()])
-    sound_then_refused = [offer(), offer(shape="PEAR"), offer("B", shape="PEAR")]
-    fold(engine, land(engine, sound_then_refused, read_s=[*read_s, 0]))
+    payloads = [offer(), offer(shape="PEAR"), offer("B", shape="PEAR")]
+    fold(engine, land(engine, payloads, read_s=[*read_s, 0]))
     assert stone(engine)["on_sale"] == on_sale
     assert rejected(engine) == [("A", "refused_by_rule"), ("B", "refused_by_rule")]
 

@@ -164,6 +164,19 @@ def test_a_listing_far_past_its_count_is_followed_where_it_brings_what_belongs_t
     assert landed(engine) == ids(source)
 
 
+def test_also_where_all_lies_at_one_price_and_a_little_beside_it(engine: Engine) -> None:
+    source = CountsTooFew(offers(1_800))
+    held = held_item(engine, planned_offers=18, span=Span(500, 501))
+    fetch(
+        engine,
+        held,
+        source,
+        slicing=SLICING._replace(depth=5_000),
+        coordinates=lambda found, _: [499.99] * len(found),
+    )
+    assert landed(engine) == ids(source)
+
+
 @pytest.mark.parametrize(
     ("stock", "part"),
     [
