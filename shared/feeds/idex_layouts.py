@@ -64,10 +64,10 @@ def bind(first: Sequence[str], kind: Kind) -> Bound:
                 f"the file's header has no {', '.join(missing)}: no {FORMATS[kind]}",
                 hint="the layout has changed: the adapter must follow",
             )
-        return Bound(Layout(keys, ID_KEY), has_header=True)
+        return Bound(Layout(keys, (ID_KEY,)), has_header=True)
     for columns in LAYOUTS[kind].values():
         if len(columns) == len(first):
-            return Bound(Layout(keys_of(columns), ID_KEY), has_header=False)
+            return Bound(Layout(keys_of(columns), (ID_KEY,)), has_header=False)
     widths = ", ".join(f"{name} {len(one)}" for name, one in LAYOUTS[kind].items())
     raise SupplierRefused(
         f"the file has no header and {len(first)} columns; known layouts have: {widths}",

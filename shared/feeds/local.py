@@ -185,7 +185,7 @@ def _bind(first: Sequence[str], *, path: Path, feed: LocalFeed) -> Bound:
             f"{path} has no column {', '.join(missing)}; it has {', '.join(first)[:200]}",
             hint="mend the file, or its columns in FACET_FEEDS_FILE",
         )
-    return Bound(Layout(keys, feed.paths()["offer_id"], feed.delimiter), has_header=True)
+    return Bound(Layout(keys, (feed.paths()["offer_id"],), feed.delimiter), has_header=True)
 
 
 def feeds() -> dict[str, SnapshotFeed]:

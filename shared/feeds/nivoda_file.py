@@ -5,7 +5,7 @@ columns are those that integrators report.
 
 - the cost is `deliveredPrice`, the price that has delivery in it, where there is one; else `price`.
   `markup_price` holds a markup of the shop's own and is no cost.
-- identity is `diamond_id`; `stock_id`, where a file has no `diamond_id`.
+- identity is `diamond_id`; `stock_id`, where a row has no `diamond_id`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 MAPPING_VERSION = 1  # goes up when the same payload would map to another stone
 
 SHOWN = "the URL of Nivoda's file"
-ID_KEYS = ("diamond_id", "stock_id")  # the first that a file has
+ID_KEYS = ("diamond_id", "stock_id")  # the first that a row has
 NEEDED = ("shape", "carats", "price")
 CHECK_URL = "check the URLs FACET_NIVODA_FILE_…_URL"
 
@@ -79,15 +79,15 @@ def _read(answer: "Answer") -> None:
 def bind(first: Sequence[str]) -> Bound:
     """The columns of a file, by its header. Raises SupplierRefused."""
     keys = keys_of(first)
-    id_key = next((key for key in ID_KEYS if key in keys), None)
+    id_keys = tuple(key for key in ID_KEYS if key in keys)
     missing = [key for key in NEEDED if key not in keys]
-    if id_key is None or missing:
-        absent = ", ".join([*([] if id_key else [ID_KEYS[0]]), *missing])
+    if not id_keys or missing:
+        absent = ", ".join([*([] if id_keys else ID_KEYS[:1]), *missing])
         raise SupplierRefused(
             f"the file's header has no {absent}",
             hint="the layout has changed: the adapter must follow",
         )
-    return Bound(Layout(keys, id_key), has_header=True)
+    return Bound(Layout(keys, id_keys), has_header=True)
 
 
 def feeds() -> tuple[SnapshotFeed, ...]:

@@ -31,7 +31,7 @@ class Layout(NamedTuple):
     """The columns of a file in their order."""
 
     keys: Sequence[str]  # as `key_of` makes them, all different
-    id_key: str  # the one that names the offer
+    id_keys: tuple[str, ...]  # those that name an offer; of each row the first that is not empty
     delimiter: str = ","
 
 
@@ -126,9 +126,12 @@ def decoded(line: bytes) -> str:
 
 
 def _id(fields: Sequence[str], layout: Layout) -> str | None:
-    place = layout.keys.index(layout.id_key)
-    found = fields[place].strip() if place < len(fields) else ""
-    return found if found and not _UNSTORABLE.search(found) else None
+    for key in layout.id_keys:
+        place = layout.keys.index(key)
+        found = fields[place].strip() if place < len(fields) else ""
+        if found:
+            return None if _UNSTORABLE.search(found) else found
+    return None
 
 
 def _id_at(document: object, path: str) -> str | None:

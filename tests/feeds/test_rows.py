@@ -20,7 +20,7 @@ from shared.feeds.rows import (
     keys_of,
 )
 
-LAYOUT = Layout(("id", "name", "price"), "id")
+LAYOUT = Layout(("id", "name", "price"), ("id",))
 
 cells = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=8) | st.sampled_from(
     ('"', '""', "a,b", 'say "so"', "one\ntwo", "\r\n", " ", "é", "鑽石")
@@ -102,3 +102,10 @@ def test_headers_become_keys_that_differ() -> None:
     assert keys_of(["Price", "price ", "", "% Off", "PRICE"]) == [
         *("price", "price_2", "column_3", "off", "price_3")
     ]
+
+
+def test_an_offer_is_named_by_the_first_of_its_ids_that_the_row_has() -> None:
+    """As the mapping names it: a stone under another id than its raw offer would be delisted."""
+    layout = Layout(("diamond_id", "stock_id"), ("diamond_id", "stock_id"))
+    rows = ["D1,S1\n", " ,S2\n", "D3,\n", ",\n"]
+    assert [one.offer_id for one in csv_offers(rows, layout)] == ["D1", "S2", "D3", None]
